@@ -36,8 +36,6 @@ compared."""
 
 ARRAYS_OF_CODES: Final[Mapping[str, str]] = {
     SELECTED_CODES: "iou_std",
-    "rankseg": "rankseg_iou",
-    "mean_proposals": "iou_a",
     "mean_views": "iou_t",
     "mean_clicks": "iou_xp",
     "mean_models": "iou_theta",

@@ -18,10 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
-from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
+from pipeline.risk_control import FAILURE_IOUS, NOTHING, CalibrationSet, check_calibration
 from pipeline.scoring.bootstrap import Measured, Resamples
 from pipeline.scoring.scores import LEVEL, Keys, Statistic
-from pipeline.scoring.usefulness import FAILURE_IOUS
 from pipeline.vocabulary import USED
 
 SETS: Final = (

@@ -18,7 +18,6 @@ from jaxtyping import Bool, Float, Int
 from pipeline.scoring.bootstrap import Measured
 from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import JudgedMasks
-from pipeline.scoring.usefulness import FAILURE_IOUS
 
 CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the guarantee about kept masks holds."""
@@ -216,6 +215,9 @@ KEPT: Final = (
 GUARANTEES: Final = ("all", "kept")
 """Kinds of guarantee. ``all``: at most a share alpha of all masks is kept and falls short.
 ``kept``: at most a share alpha of the kept masks falls short."""
+
+FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
+"""IoUs in tables below which a mask falls short."""
 
 ALPHAS: Final = (0.1, 0.2)
 """Values of alpha in tables: the allowed shares of masks that fall short."""

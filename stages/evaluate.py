@@ -22,7 +22,7 @@ from pipeline.mask_sets import set_scores
 from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
-from pipeline.scoring.calibration import pixel_scores, reliability_bins
+from pipeline.scoring.calibration import reliability_bins
 from stages.executor.executors import map_by
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
@@ -155,7 +155,6 @@ def _scores(
             corrections.auc_scores(models, resamples, counted),
             corrections.iou_scores(predictions.views, resamples),
             usefulness.usefulness_scores(own_masks, resamples, counted),
-            pixel_scores(predictions.pixels, resamples),
             guarantee_scores(tasks.of_largest(own_masks), resamples.group),
             set_scores(largest, predictions.predicted, iou, resamples),
             decision_scores(own_masks, resamples),

@@ -4,8 +4,6 @@ Compiling takes seconds, once per clone: Numba stores the machine code beside th
 ``make demo`` runs this module first, when a core is idle.
 """
 
-from typing import Final
-
 import numpy as np
 import torch
 
@@ -14,11 +12,9 @@ from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import ObjectArrays, object_arrays
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
+from pipeline.scoring.usefulness import aurc
 from pipeline.upsampling import count_pixels, masks_at_image
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
-
-FAILED_IOU: Final = 0.3
 
 
 def statistics() -> list[np.ndarray]:
@@ -30,9 +26,6 @@ def statistics() -> list[np.ndarray]:
     return [
         resampled_areas(np.stack([iou, noise], axis=1), uncertainty, resamples),
         aurc(iou, uncertainty, resamples),
-        spearman(iou, uncertainty, resamples),
-        share_to_match(1 - iou, uncertainty, resamples),
-        *detection(iou < FAILED_IOU, uncertainty, resamples).values(),
         *vars(reliability(uncertainty, iou, resamples)).values(),
     ]
 

@@ -16,11 +16,10 @@ from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadKind, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import Predicted
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
 from pipeline.proposals import ProposalScores, Values
 from pipeline.sam.families import reads_of
 from pipeline.scoring import tasks
-from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
@@ -59,8 +58,6 @@ class SplitPredictions:
     """Scores, entropies and predictions of heads, by model."""
     views: Mapping[tuple[str, str], ProposalScores]
     """Scores of the proposals, by model and view; the view identity comes first."""
-    pixels: Mapping[tuple[str, str, str], PixelNumbers]
-    """Statistics of the pixels of the masks, by judged proposal, model and region of pixels."""
     predicted: Mapping[tuple[str, str], Predicted]
     """Predicted IoU of every proposal of the largest model, by train split and predictor.
 
@@ -114,7 +111,6 @@ def read_predictions(
         group_index(cells.table),
         _model_scores(cells, entropy, proposals, heads, isotonic),
         proposals,
-        _pixel_numbers(entropy, cells.models),
         _predicted_of_largest(cells, heads, isotonic),
         _annotation_evidence(cells, heads),
         {
@@ -215,16 +211,6 @@ def _ious_of_cuts(
         fixed_cuts=fixed_cuts,
         expected_iou=expected_iou,
     )
-
-
-def _pixel_numbers(
-    entropy: xarray.Dataset, models: Iterable[str]
-) -> dict[tuple[str, str, str], PixelNumbers]:
-    names = [score.name for score in PIXEL_SCORES]
-    return {
-        (judged, model, region): _arrays(entropy.isel(region=place), names, model, judged)
-        for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS))
-    }
 
 
 def _predictions(cell: OpenCell, heads: Heads, reads: str) -> dict[HeadsOfSplit, Predictions]:

@@ -13,13 +13,13 @@ from typing import Final
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from sklearn.metrics import roc_auc_score
 
 from pipeline.annotations import annotation_doubt
 from pipeline.predictor import PromptSet
 from pipeline.proposals import Values
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import interval, resample_groups
-from pipeline.scoring.usefulness import detection
+from pipeline.scoring.bootstrap import Resampled, Resamples, interval, ranked, resample_groups
 from pipeline.seeds import derive_seed
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
@@ -214,11 +214,7 @@ def main() -> None:
 def annotations_block(chosen_on: Answers, shown: Answers) -> str:
     """Which rule was chosen, and a table of all rules on other scenes."""
     is_wrong = chosen_on.kind != ""
-    alone = resample_groups(chosen_on.scene, 0, seed=0)
-    areas = {
-        name: detection(is_wrong, rule(chosen_on), alone)["auroc"][0]
-        for name, rule in RULES.items()
-    }
+    areas = {name: roc_auc_score(is_wrong, rule(chosen_on)) for name, rule in RULES.items()}
     chosen = max(areas, key=lambda name: areas[name])
     listed = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
     n_wrong, n = int((shown.kind != "").sum()), len(shown.kind)
@@ -241,30 +237,44 @@ def annotations_block(chosen_on: Answers, shown: Answers) -> str:
     return f"{lead}\n\n{table(header, rows)}"
 
 
+def detection(
+    is_wrong: Bool[np.ndarray, "object"], doubt: Values, resamples: Resamples
+) -> tuple[Resampled, Resampled]:
+    """AUROC and average precision of doubt for wrong annotations, in each draw."""
+    order, is_last = ranked(-doubt)
+    n_drawn = resamples.n_drawn[:, resamples.group[order]]
+    n_wrong, n_right = (
+        np.cumsum(n_drawn * is_of[order], axis=1)[:, is_last] for is_of in (is_wrong, ~is_wrong)
+    )
+    caught, alarms = (counts / counts[:, -1:] for counts in (n_wrong, n_right))
+    from_none = ((0, 0), (1, 0))
+    auroc = np.trapezoid(np.pad(caught, from_none), np.pad(alarms, from_none), axis=1)
+    precision = n_wrong / np.maximum(n_wrong + n_right, 1)
+    return auroc, (np.diff(caught, axis=1, prepend=0) * precision).sum(axis=1)
+
+
 def _difference(
     shown: Answers, rule: Callable[[Answers], Values], rival: Callable[[Answers], Values]
 ) -> str:
     """AUROC of a rule less that of another, with the interval over the same resamples."""
     is_wrong = shown.kind != ""
     resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
-    ours, theirs = (detection(is_wrong, of(shown), resamples)["auroc"] for of in (rule, rival))
-    value, bounds = ours[0] - theirs[0], interval(ours - theirs, resamples.n_groups)
-    return f"{value:+.2f} ({bounds.low:+.2f} to {bounds.high:+.2f})"
+    (ours, _), (theirs, _) = (detection(is_wrong, of(shown), resamples) for of in (rule, rival))
+    bounds = interval(ours - theirs, resamples.n_groups)
+    return f"{ours[0] - theirs[0]:+.2f} ({bounds.low:+.2f} to {bounds.high:+.2f})"
 
 
 def _cells(shown: Answers, doubt: Values) -> list[str]:
     """AUROC and average precision with intervals, then the AUROC of each kind of error."""
     is_wrong = shown.kind != ""
     resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
-    detected = detection(is_wrong, doubt, resamples)
     cells = []
-    for name in ("auroc", "average_precision"):
-        values, bounds = detected[name], interval(detected[name], resamples.n_groups)
+    for values in detection(is_wrong, doubt, resamples):
+        bounds = interval(values, resamples.n_groups)
         cells.append(f"{values[0]:.2f} ({bounds.low:.2f} to {bounds.high:.2f})")
     for kind in ERRORS:
         is_of = ~is_wrong | (shown.kind == kind)
-        of_kind = resample_groups(shown.scene[is_of], 0, seed=0)
-        cells.append(f"{detection(is_wrong[is_of], doubt[is_of], of_kind)['auroc'][0]:.2f}")
+        cells.append(f"{roc_auc_score(is_wrong[is_of], doubt[is_of]):.2f}")
     return cells
 
 

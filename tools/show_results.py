@@ -61,9 +61,6 @@ VAL: Final = "shapes_val"
 IS_BASE: Final = (SELECTED, SELECTED_CODES)
 """Masks with which the others are compared, at the sizes of the image and of the stored masks."""
 
-ONLY_IN_DOCS: Final = (SELECTED_CODES, "mean_proposals")
-"""Masks that the table of the README leaves out."""
-
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
 
@@ -422,12 +419,12 @@ def better_masks_block(masks: pd.DataFrame) -> str:
         "Another mask of the same click may be better. Heads predict the IoU of each proposal at "
         "nine cuts, and so choose a cut, a proposal, or both: no model runs again. A mean takes a "
         "run for each of its masks. The first row has the mean IoU in %, the other rows gains in "
-        "points, in brackets 95 % intervals over the scenes. RankSEG and means are measured at "
-        "the size of the stored masks, the others at that of the image "
+        "points, in brackets 95 % intervals over the scenes. Means are measured at the size of the "
+        "stored masks, the others at that of the image "
         "([docs/results.md](docs/results.md#better-masks))."
     )
     header = ("mask", *masks["model"].unique())
-    rows = [row for name, row in _mask_rows(masks).items() if name not in ONLY_IN_DOCS]
+    rows = [row for name, row in _mask_rows(masks).items() if name != SELECTED_CODES]
     return f"{lead}\n\n{table(header, rows)}"
 
 

@@ -1,27 +1,17 @@
-"""Calibration of predicted IoUs, of pixels' probabilities, and of SamScores (isotonic)."""
+"""Calibration of predicted IoUs, and of SamScores (isotonic)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.mask_statistics import REGIONS
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import Keys, ReliabilityBin, Statistic
+from pipeline.scoring.scores import ReliabilityBin, Statistic
 from pipeline.scoring.tasks import JudgedMasks
-from pipeline.vocabulary import PROTOCOLS
-
-PixelNumbers = Mapping[str, Float[np.ndarray, "object *bins"]]
-"""Pixel scores of the judged masks of one model in one region, by their names in ``PIXEL_SCORES``;
-NaN for an object without a pixel in the region."""
-
-_MEANS: Final = ("brier", "nll", "pavpu")
-"""Pixel scores whose mean over the objects is a statistic of the same name."""
 
 CALIBRATION: Final = (
     Statistic(
@@ -32,26 +22,6 @@ CALIBRATION: Final = (
     ),
     Statistic("root_mean_square", "RMSE", "root mean square of predicted − true IoU", better="low"),
     Statistic("bias", "bias", "mean of predicted − true IoU", better=""),
-)
-
-PIXELS: Final = (
-    Statistic(
-        "pixel_calibration_error",
-        "ECE",
-        "distance between mean probability and share of foreground, over ten bins of equal width, "
-        "weighted by the bins' shares of the pixels",
-        better="low",
-    ),
-    Statistic(
-        "brier", "Brier", "mean squared distance between probability and truth", better="low"
-    ),
-    Statistic("nll", "NLL", "mean − log of the probability of the truth, in nats", better="low"),
-    Statistic(
-        "pavpu",
-        "PAvPU",
-        "share of the pixels that are right and sure, or wrong and unsure: with an entropy above "
-        "0.5 bits; patches are of one pixel",
-    ),
 )
 
 N_BINS: Final = 10
@@ -175,42 +145,3 @@ def reliability_bins(
                     float(ious[0]),
                     bootstrap.interval(ious, resamples.n_groups),
                 )
-
-
-def pixel_scores(
-    numbers: Mapping[tuple[str, str, str], PixelNumbers], resamples: bootstrap.Resamples
-) -> Iterator[bootstrap.Measured]:
-    """Yield the mean pixel scores and calibration error, by protocol, model and region.
-
-    The statistics are ``PIXELS``. ``numbers`` has the pixel scores of every judged proposal, model
-    and region.
-    """
-    models = list(dict.fromkeys(model for _, model, _ in numbers))
-    for protocol, model, region in product(PROTOCOLS, models, REGIONS):
-        of_masks = numbers[protocol, model, region]
-        keys = Keys(protocol=protocol, model=model, region=region)
-        yield keys, _pixel_statistics(of_masks, resamples)
-
-
-def _pixel_statistics(
-    numbers: PixelNumbers, drawn: bootstrap.Resamples
-) -> dict[str, bootstrap.Resampled]:
-    # The calibration error sums over the bins: each term is the distance between mean probability
-    # and share of the object, weighted by the bin's share of the pixels.
-    distance = np.subtract(numbers["bin_probability"], numbers["bin_truth"], dtype=np.float64)
-    means = {name: _means(numbers[name][:, np.newaxis], drawn)[:, 0] for name in _MEANS}
-    return {"pixel_calibration_error": np.abs(_means(distance, drawn)).sum(axis=1), **means}
-
-
-def _means(
-    values: Float[np.ndarray, "object column"], drawn: bootstrap.Resamples
-) -> Float[np.ndarray, "draw column"]:
-    """Mean of each column over the objects without NaN; NaN for a draw without such objects."""
-    is_known, values = ~np.isnan(values), values.astype(np.float64)
-    weighted = bootstrap.resampled_means(
-        np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn
-    )
-    summed, share = np.split(weighted, 2, axis=1)
-    mean: Float[np.ndarray, "draw column"] = np.full(summed.shape, np.nan)
-    np.divide(summed, share, out=mean, where=share > 0)
-    return mean

@@ -55,8 +55,6 @@ class Measure:
     radar_lines: tuple[str, ...] = ()
     """Lines of the radar chart that show the measure at its tasks; a line joins several measures.
     A measure without heads has a line of its own."""
-    timed_as: str = ""
-    """Method of the paper's Table 7 with the same cost per click; empty if none."""
     gallery: str = ""
     """Task whose gallery the measure ranks. Each kind of heads has one measure per task, and one
     untrained measure serves without heads."""
@@ -73,9 +71,7 @@ class Measure:
         return bool(self.heads)
 
 
-_of_heads: Final = partial(
-    Measure, colour=KINDS_BY_NAME[PAPER].colour, heads=PAPER, timed_as="usam"
-)
+_of_heads: Final = partial(Measure, colour=KINDS_BY_NAME[PAPER].colour, heads=PAPER)
 
 DECLARED: Final = (
     Measure(
@@ -86,7 +82,6 @@ DECLARED: Final = (
         colour="#3b82f6",
         tasks=TASKS,
         predicted_iou="SamScore",
-        timed_as="sam",
     ),
     Measure(
         "sam_score_highest",
@@ -98,7 +93,6 @@ DECLARED: Final = (
         tasks=TASKS,
         judged="best",
         predicted_iou="SamScore, highest",
-        timed_as="sam",
     ),
     Measure(
         "sam_score_largest",
@@ -128,7 +122,6 @@ DECLARED: Final = (
         colour="#0d9488",
         tasks=TASKS,
         gallery="segmentation",
-        timed_as="entropy",
     ),
     Measure(
         "h_y",
@@ -156,7 +149,6 @@ DECLARED: Final = (
         colour="#db2777",
         tasks=("prompt", "segmentation"),
         gallery="prompt",
-        timed_as="prompts8",
     ),
     Measure(
         "h_a",
@@ -166,7 +158,6 @@ DECLARED: Final = (
         colour="#65a30d",
         tasks=("task", "segmentation"),
         gallery="task",
-        timed_as="entropy",
     ),
     Measure(
         "h_t",
@@ -176,7 +167,6 @@ DECLARED: Final = (
         colour="#9c6644",
         # No task corrects a view, so H_T is shown only where all entropies are.
         tasks=("segmentation",),
-        timed_as="views5",
     ),
     Measure(
         "dice_theta",
@@ -206,7 +196,6 @@ DECLARED: Final = (
         colour="#db2777",
         tasks=("prompt", "segmentation"),
         is_dashed=True,
-        timed_as="prompts8",
     ),
     Measure(
         "dice_near",
@@ -218,7 +207,6 @@ DECLARED: Final = (
         tasks=("prompt", "segmentation"),
         agreement="dice_near",
         is_dashed=True,
-        timed_as="prompts8",
     ),
     Measure(
         "dice_a",
@@ -228,7 +216,6 @@ DECLARED: Final = (
         colour="#65a30d",
         tasks=("task", "segmentation"),
         is_dashed=True,
-        timed_as="entropy",
     ),
     Measure(
         "dice_t",
@@ -238,7 +225,6 @@ DECLARED: Final = (
         colour="#9c6644",
         tasks=("segmentation",),
         is_dashed=True,
-        timed_as="views5",
     ),
     Measure(
         "soft_dice",
@@ -249,7 +235,6 @@ DECLARED: Final = (
         colour="#0d9488",
         tasks=TASKS,
         is_dashed=True,
-        timed_as="entropy",
     ),
     Measure(
         "stable_score",
@@ -284,7 +269,6 @@ DECLARED: Final = (
         heads=ISOTONIC,
         is_dashed=True,
         predicted_iou="SamScore, isotonic",
-        timed_as="sam",
     ),
     _of_heads(
         "usam",
@@ -380,7 +364,6 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
         heads=kind.name,
         predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
         radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
-        timed_as=kind.named(measure.timed_as) if measure.timed_as else "",
     )
 
 

@@ -53,7 +53,6 @@ class Keys:
     proposal: Annotated[
         str, "`best` or `selected` of one click; `refined`, `refined_selected` of eight"
     ] = ""
-    region: Annotated[str, "`whole` mask, or the `band` around the true outline"] = ""
     measure: Measure = ""
     guarantee: Annotated[str, "about `all` masks, the `kept` masks, or a `set` of proposals"] = ""
     iou_at: Annotated[float | None, "a mask with a lower IoU fails"] = None

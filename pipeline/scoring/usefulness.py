@@ -1,17 +1,15 @@
 """Statistics of the usefulness of measures, other than the AUC of corrections.
 
-They are about selective prediction (how bad the kept masks are if the least uncertain masks are
-kept first), the detection of failures, the correlation with the risk, and routing (the small model
-answers, and its uncertainty decides which clicks go to the large model).
+They are about selective prediction: how bad the kept masks are if the least uncertain masks are
+kept first. Those of calibration are computed with them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
@@ -22,60 +20,30 @@ from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.scores import CoverageCurve, Statistic
 from pipeline.scoring.tasks import Each, JudgedMasks
 
-FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
-"""IoUs below which a mask counts as a failure; each has statistics of its own."""
-
-CAUGHT: Final = 0.95
-"""Share of failures to catch: the threshold that catches it gives the false alarms."""
-
 NO_SPREAD: Final = 1e-12
 """Share of a value's variance up to which its variance in a resample is a rounding error."""
-
-TOLERANCE: Final = 0.01
-"""Largest difference of the mean IoU between routing and the large model alone."""
 
 Points = Float[np.ndarray, "point"]
 """One number for each point of a curve."""
 
 
-@dataclass(frozen=True)
-class _RankedMasks:
-    """IoUs of one model's masks, one measure that ranks them, and the gain of routing."""
-
-    iou: Values
-    measure: str
-    uncertainty: Values
-    gain: Values | None
-    """Gain in IoU of the largest model over each mask; None unless the smallest model made the
-    masks."""
-
-
-ByLimit = dict[float | None, dict[str, bootstrap.Resampled]]
-"""Statistics by the IoU below which masks fail, None if they need no such IoU, then by name."""
-
-
 def usefulness_scores(
-    masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
+    masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[bootstrap.Measured]:
     """Yield every statistic of every measure of uncertainty.
 
     The statistics are those of ``SELECTIVE``; for measures that are 1 - a predicted IoU also those
-    of ``CALIBRATION``; for the smallest of several models also those of ``ROUTING``; and those of
-    ``FAILURES`` for each of ``FAILURE_IOUS``. ``masks`` are
-    those of each protocol, with one judged proposal, by models from small to large, as in
-    ``own_masks``. ``run`` applies a function to every measure: ``map``, or threads.
+    of ``CALIBRATION``. ``masks`` have one judged proposal for each protocol, as in ``own_masks``.
+    ``run`` applies a function to every measure: ``map``, or threads.
     """
     for judged in masks:
-        iou, measures, gain = judged.iou, judged.measures, _gain_of_routing(judged, masks)
-        ranked = [
-            _RankedMasks(iou, measure, uncertainty, gain)
-            for (_, measure), uncertainty in measures.items()
-        ]
+        iou, measures = judged.iou, judged.measures
         oracle = aurc(1 - iou, 1 - iou, resamples)
-        by_measure = run(partial(_statistics, resamples=resamples, oracle=oracle), ranked)
-        for (train_split, measure), by_limit in zip(measures, by_measure, strict=True):
-            for iou_at, statistics in by_limit.items():
-                yield judged.keys(train_split, measure, iou_at=iou_at), statistics
+        work = partial(_statistics, iou=iou, oracle=oracle, resamples=resamples)
+        for (train_split, measure), statistics in zip(
+            measures, run(work, measures.items()), strict=True
+        ):
+            yield judged.keys(train_split, measure), statistics
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
@@ -90,34 +58,29 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
             yield CoverageCurve(judged.protocol, train_split, judged.model, measure, *curve)
 
 
-def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
-    """Gain in IoU of the largest model over masks of the smallest model.
-
-    None for masks of other models, and if there is one model.
-    """
-    of_models = [masks_of for masks_of in masks if masks_of.protocol == judged.protocol]
-    is_first = judged.model == of_models[0].model != of_models[-1].model
-    return of_models[-1].iou - judged.iou if is_first else None
-
-
 def _statistics(
-    ranked: _RankedMasks, resamples: bootstrap.Resamples, oracle: bootstrap.Resampled
-) -> ByLimit:
-    risk, uncertainty = 1 - ranked.iou, ranked.uncertainty
+    named: tuple[tuple[str, str], Values],
+    *,
+    iou: Values,
+    oracle: bootstrap.Resampled,
+    resamples: bootstrap.Resamples,
+) -> dict[str, bootstrap.Resampled]:
+    """Statistics of a measure, which comes with its train split and name.
+
+    ``oracle`` is the AURC of the oracle.
+    """
+    (_, measure), uncertainty = named
+    risk = 1 - iou
     area = aurc(risk, uncertainty, resamples)
     statistics = {"aurc": area, "excess_aurc": area - oracle} | {
         statistic.name: compute(risk, uncertainty, resamples)
         for statistic, compute in OF_RISK.items()
     }
-    if BY_NAME[ranked.measure].predicted_iou:
-        predicted = predicted_iou(ranked.measure, uncertainty)
-        statistics["calibration_error"] = reliability(predicted, ranked.iou, resamples).error
-        statistics |= accuracy(predicted, ranked.iou, resamples)
-    if ranked.gain is not None:
-        statistics["routed"] = share_to_match(ranked.gain, uncertainty, resamples)
-    return {None: statistics} | {
-        limit: detection(ranked.iou < limit, uncertainty, resamples) for limit in FAILURE_IOUS
-    }
+    if BY_NAME[measure].predicted_iou:
+        predicted = predicted_iou(measure, uncertainty)
+        statistics["calibration_error"] = reliability(predicted, iou, resamples).error
+        statistics |= accuracy(predicted, iou, resamples)
+    return statistics
 
 
 def risk_coverage(
@@ -186,36 +149,6 @@ def augrc(
     return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
 
 
-def detection(
-    is_failure: Bool[np.ndarray, "object"],
-    uncertainty: Float[np.ndarray, "object"],
-    resamples: bootstrap.Resamples,
-) -> dict[str, bootstrap.Resampled]:
-    """How well uncertainty detects failures, in each draw; NaN if none or all objects fail.
-
-    The most uncertain objects are flagged first; a threshold flags a whole tie, as in scikit-learn.
-
-    Returns
-    -------
-    ``auroc``: probability that a failure is more uncertain than a sound object; a tie counts half.
-    ``average_precision``: area under the precision-recall curve, one step per threshold; for a
-    random order, it is the share of failures. ``false_alarms``: share of the sound objects that is
-    flagged at the threshold that flags ``CAUGHT`` of the failures (false positive rate).
-    """
-    order, is_last = bootstrap.ranked(-uncertainty)
-    sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
-    numbers = resamples.passed(
-        bootstrap.passes().write_detection,
-        resamples.group[order],
-        is_last,
-        is_failure[order],
-        resamples.by_lane(sums.T),
-        CAUGHT,
-        of=(3,),
-    )
-    return dict(zip(("auroc", "average_precision", "false_alarms"), numbers, strict=True))
-
-
 def pearson(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "draw"]:
@@ -233,24 +166,6 @@ def pearson(
     )
 
 
-def spearman(
-    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
-) -> Float[np.ndarray, "draw"]:
-    """Spearman correlation of x and y in each draw; NaN if x or y is equal for all objects."""
-    (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
-    place = np.empty_like(first)
-    place[first] = np.arange(len(place))
-    covariance, of_x, of_y = resamples.passed(
-        bootstrap.passes().write_rank_moments,
-        np.stack([resamples.group[order] for order, _ in rankings]),
-        np.stack([is_last for _, is_last in rankings]),
-        place[second],
-        resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        of=(3,),
-    )
-    return _correlation(covariance, _spread(of_x, 0.0), _spread(of_y, 0.0))
-
-
 def _spread(variance: Float[np.ndarray, "draw"], of_all: float) -> Float[np.ndarray, "draw"]:
     return np.where(variance > NO_SPREAD * of_all, variance, np.nan)
 
@@ -262,31 +177,6 @@ def _correlation(
 ) -> Float[np.ndarray, "draw"]:
     correlation: Float[np.ndarray, "draw"] = covariance / np.sqrt(variance_x * variance_y)
     return correlation.clip(-1, 1)
-
-
-def share_to_match(
-    gain: Float[np.ndarray, "object"],
-    uncertainty: Float[np.ndarray, "object"],
-    resamples: bootstrap.Resamples,
-) -> Float[np.ndarray, "draw"]:
-    """Smallest share of objects to send to the large model for nearly its mean IoU.
-
-    It is of each draw; nearly is within ``TOLERANCE``. The most uncertain objects are sent
-    first; ``gain`` is the IoU that the large model adds for each object.
-
-    Notes
-    -----
-    The share always exists: with all objects sent, routing is the large model alone. The mean IoU
-    is linear across a tie, which is the mean over all orders of the tie, and between whole objects.
-    """
-    order, is_last = bootstrap.ranked(-uncertainty)
-    return resamples.passed(
-        bootstrap.passes().write_shares,
-        resamples.group[order],
-        is_last,
-        gain[order].astype(np.float64),
-        TOLERANCE,
-    )
 
 
 RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
@@ -301,7 +191,6 @@ OF_RISK: Final[Mapping[Statistic, RiskStatistic]] = {
         better="low",
     ): augrc,
     Statistic("pearson", "Pearson", "correlation between the measure and 1 − IoU"): pearson,
-    Statistic("spearman", "Spearman", "correlation of their ranks"): spearman,
 }
 """Statistics that need only risk and uncertainty, without AURC and its excess."""
 
@@ -319,29 +208,4 @@ SELECTIVE: Final = (
         better="low",
     ),
     *OF_RISK,
-)
-
-FAILURES: Final = (
-    Statistic(
-        "auroc",
-        "AUROC",
-        "probability that a failure is more uncertain than another mask; 50 % at random",
-    ),
-    Statistic("average_precision", "AUPR", "average precision for failures; at random their share"),
-    Statistic(
-        "false_alarms",
-        "FPR at 95 %",
-        "share of the other masks that is flagged when 95 % of the failures are",
-        better="low",
-    ),
-)
-
-ROUTING: Final = (
-    Statistic(
-        "routed",
-        "sent on",
-        "smallest share of the clicks, those on which tiny is most uncertain, that must go on to "
-        "large for the mean IoU to reach that of large less one point",
-        better="low",
-    ),
 )

@@ -1,7 +1,7 @@
-"""Draws the results: correction curves, the radar, selective prediction, reliability, routing."""
+"""Draws the results: correction curves, the radar, selective prediction, reliability."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, isnan
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -12,14 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
+from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.page.verdict import OF_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
-from stages.tables.special_tables import RADAR_LINES, seconds_of
+from stages.tables.special_tables import RADAR_LINES
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380
@@ -151,42 +151,6 @@ def reliability_figure(results: SplitResults) -> Figure:
         line = _draw(panel, name, predicted, rows["iou"], symbols=symbols, **MARKED)
         colour, opacity = line.get_color(), line.get_alpha()
         panel.vlines(predicted, *ends, colour, linewidth=0.7, alpha=opacity)
-    return _with_legend(figure, panel)
-
-
-def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
-    """Draw the mean IoU by the mean seconds per click, as more clicks go to the largest model.
-
-    A click takes the smallest model's time with the measure and, if it goes on, the time of the
-    largest model. Measures without a measured time have no curve. Returns None if no measure has a
-    curve, as with a single model. ``results`` are those of one split and protocol, ``timed`` are
-    the rows of ``runtime.csv``.
-    """
-    models = list(results.run["models"])
-    curves = results.curves[results.curves["task"] == "model"]
-    figure, panel = _panel("seconds a click", "mean IoU")
-    for name, rows in curves_of(curves, TASK_MEASURES["model"]):
-        small = seconds_of(timed, models[0], BY_NAME[name.partition("@")[0]].timed_as)
-        if not isnan(small):
-            seconds = small + rows["corrected_fraction"] * seconds_of(timed, models[-1])
-            _draw(panel, name, seconds, rows["mean_iou"])
-    if not panel.lines:
-        return None
-    oracle = curves[curves["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
-    ends = models[0], models[-1]
-    for model, iou, offset_pt in zip(ends, oracle.tolist(), (-14, 8), strict=True):
-        # The point of a model that answers every click itself: its seconds and its mean IoU.
-        alone = seconds_of(timed, model)
-        panel.plot(alone, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
-        panel.annotate(
-            f"{labels.model_label(model)} alone",
-            (alone, iou),
-            xytext=(0, offset_pt),
-            textcoords="offset points",
-            ha="center",
-            color=TEXT,
-        )
-    panel.margins(0.1)
     return _with_legend(figure, panel)
 
 

@@ -127,7 +127,6 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "margin": "Relative AUC minus that of 1 − SamScore of the same masks, in percentage points.",
     "risk": "1 − IoU of a mask: how far it falls short of a perfect one.",
     "AURC, AUGRC": "Area under the risk of the kept masks by their share: mean or summed risk.",
-    "failure": "A mask whose IoU is below a threshold.",
     "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range that holds the true value in 95 % of data sets of such images, or videos.",

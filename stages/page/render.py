@@ -176,7 +176,7 @@ def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict
         ),
         "gallery": gallery_sections.gallery_sections(gallery, protocol, split),
         "correlations": _blocks(correlation, ["model", "train_split"]),
-        "uses": _uses(results, contents.tables[RUNTIME.file()], key),
+        "uses": _uses(results, key),
     }
 
 
@@ -206,11 +206,8 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
     }
 
 
-def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
-    """Figures about selective prediction, calibration and routing, by section.
-
-    A section without a figure is left out.
-    """
+def _uses(results: SplitResults, key: str) -> dict[str, list[Markup]]:
+    """Figures about selective prediction and calibration, by section."""
     task = figures.MASKS_OF
     drawn = {
         "selective": [
@@ -218,12 +215,10 @@ def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, lis
             for measures in (verdict.OF_LINES[task], TASK_MEASURES[task])
         ],
         "calibration": [figures.reliability_figure(results)],
-        "routing": [figure for figure in [figures.routing_figure(results, timed)] if figure],
     }
     return {
         name: [svg.page_svg(figure, f"{name}-{key}-{i}") for i, figure in enumerate(figures_of)]
         for name, figures_of in drawn.items()
-        if figures_of
     }
 
 

@@ -10,10 +10,10 @@ from pipeline.annotations import DOUBTED
 from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.heads.kinds import PAPER
 from pipeline.mask_sets import SETS
-from pipeline.scoring.calibration import CALIBRATION, PIXELS
+from pipeline.scoring.calibration import CALIBRATION
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
 from pipeline.scoring.scores import names_of
-from pipeline.scoring.usefulness import FAILURES, SELECTIVE
+from pipeline.scoring.usefulness import SELECTIVE
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
 from stages.tables.pivot import (
@@ -186,16 +186,6 @@ REPORT_TABLES: Final = (
         across="statistic",
     ),
     ReportTable(
-        "failures",
-        Pivot(names_of(FAILURES), (*OF_MEASURE, "statistic"), is_of_largest, order=("iou_at",)),
-        "Failures detected",
-        "selective",
-        caption="In %",
-        note="At random, AUROC is 50 % and AUPR the share of failures. FPR at 95 %: the share of "
-        "the other masks that is flagged when 95 % of the failures are; low is good.",
-        across="statistic",
-    ),
-    ReportTable(
         "calibration",
         Pivot(names_of(CALIBRATION), ("model", *OF_MEASURE, "statistic")),
         "Predicted and true IoU",
@@ -206,19 +196,6 @@ REPORT_TABLES: Final = (
         "their mean, above 0 if masks are worse than predicted.",
         across="statistic",
         is_of_predicted_iou=True,
-    ),
-    ReportTable(
-        "pixels",
-        Pivot(names_of(PIXELS), ("model", "statistic")),
-        "Mask probabilities and the ground truth",
-        "calibration",
-        caption="ECE and PAvPU in %, Brier score and NLL times 100",
-        note="Of all pixels of a mask, and of the band within 2 % of the mask's diagonal of the "
-        "true outline, on either side; each object has the same weight. Low is good, but of PAvPU: "
-        "the share of the pixels that are right and sure (at most 0.5 bits), or wrong and unsure. "
-        "NLL is in nats.",
-        n_digits=2,
-        across="statistic",
     ),
     ReportTable(
         "promises",
@@ -245,17 +222,6 @@ REPORT_TABLES: Final = (
         "calibrated on the train split. Targets for which too often no proposal is good have no "
         "row.",
         across="statistic",
-    ),
-    ReportTable(
-        "routing",
-        lambda inputs, _: special_tables.routing_table(inputs.results, inputs.timed),
-        "What it takes to match the largest model",
-        "routing",
-        caption="In %",
-        note="Smallest share of the clicks that must go on to the largest model for the mean IoU "
-        "to reach its own less one point, and the mean time per click then: above 100 %, the "
-        "largest model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
-        across="told",
     ),
     ReportTable(
         "decisions",
@@ -319,9 +285,9 @@ REPORT_TABLES: Final = (
         caption="Mean IoU in %",
         note="Masks beside the selected one of a click, and their difference to it. The best fixed "
         "cut is that of the train split; learned cuts and proposals are those of the highest IoU "
-        "that heads expect. RankSEG and means of probabilities are scored at the size of the mask "
-        "codes, and compared with the selected mask at that size; at the resolution of the image, "
-        "means gain less. A mean takes as many runs of a model as it has masks.",
+        "that heads expect. Means of probabilities are scored at the size of the mask codes, and "
+        "compared with the selected mask at that size; at the resolution of the image, they gain "
+        "less. A mean takes as many runs of a model as it has masks.",
         across="model",
     ),
     ReportTable(

@@ -56,8 +56,6 @@ MASKS: Final = {
     "learned_proposal": "learned proposal",
     "choice": "learned proposal and cut",
     SELECTED_CODES: "selected, mask codes at 0.5",
-    "rankseg": "selected, cut by RankSEG",
-    "mean_proposals": "mean of the three proposals",
     "mean_views": "mean of the views",
     "mean_clicks": "mean of eight clicks",
     "mean_models": "mean of the models",
@@ -140,20 +138,12 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(in_order).reset_index()
 
 
-def symbols(scores: pd.DataFrame) -> "pd.Series[str]":
-    """Name of the statistic of each score, as the page shows it."""
-    return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
-
-
 def _measure(scores: pd.DataFrame) -> "pd.Series[str]":
     return scores["measure"].mask(scores["statistic"].isin(BOUNDS), scores["statistic"])
 
 
 def _statistic(scores: pd.DataFrame) -> "pd.Series[str]":
-    is_of_failures = scores["iou_at"].notna() & (scores["guarantee"] == "")
-    limits = scores["iou_at"].map(", IoU < {:g}".format).where(is_of_failures, "")
-    regions = scores["region"].map({"band": ", band"}).fillna("")
-    return symbols(scores) + regions + limits
+    return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
 
 
 def _choice(scores: pd.DataFrame) -> "pd.Series[str]":

@@ -1,6 +1,6 @@
 """Tables of the report that no ``Pivot`` can make, and the metrics that DVC shows.
 
-The tables are: overview, radar, correlations, curves, routing, and how often each model is best.
+The tables are: overview, radar, correlations, curves, and how often each model is best.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,6 @@ from pipeline.heads.kinds import HEAD_KINDS, HeadKind
 from pipeline.scoring.measures import (
     BASELINE,
     BOUNDS,
-    BY_NAME,
     KNOWS_TRUTH,
     MEASURES,
     TASK_MEASURES,
@@ -26,20 +25,15 @@ from pipeline.vocabulary import USED
 from stages.tables import report_table
 from stages.tables.paper import paper_numbers
 from stages.tables.pivot import (
-    NUMBERS,
     in_percent,
     is_of_method,
     is_shown,
     pivot,
     score_rows,
-    symbols,
 )
 from storage.outputs.results import SplitResults
 
 N_METRIC_DIGITS: Final = 6
-
-ALONE: Final = "sam"
-"""Method of the runtime table in which a model runs alone, without any measure."""
 
 Metrics = dict[str, dict[str, dict[str, float]]]
 """Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model -> mean IoU."""
@@ -157,40 +151,6 @@ def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
             points = curve.set_index("corrected_fraction")["mean_iou"]
             columns[prefix + report_table.measure_name(measure, train_split, first)] = points
     return pd.DataFrame(columns).reset_index()
-
-
-def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
-    """Share of clicks, and time, that routing needs to match the largest model, as a table.
-
-    Both are in percent: of all clicks, and of the time of the largest model alone. The column
-    ``told`` says which of both a row has. A measure without a runtime in ``timed``, the rows of
-    ``runtime.csv``, has no row about its time.
-    """
-    rows = score_rows(results, ["routed"])
-    models = report_table.evaluated_models(results)
-    small = rows["measure"].map(
-        lambda measure: seconds_of(timed, models[0], BY_NAME[measure].timed_as)
-    )
-    large = seconds_of(timed, models[-1])
-    costs = rows.assign(
-        told="time, of the largest model's",
-        **{number: (small + rows[number] * large) / large for number in NUMBERS},
-    )
-    shares_and_costs = pd.concat([rows.assign(told=symbols(rows)), costs[small.notna()]])
-    return pivot(in_percent(shares_and_costs), ["measure", "trained_on", "told"], "split")
-
-
-def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
-    """Seconds per click of a model with a method of the runtime table; NaN for an untimed method.
-
-    If the interval of the method's ratio contains 1, the seconds are those of the model alone.
-    """
-    rows = timed[timed["model"] == model].set_index("method")
-    if method not in rows.index:
-        return np.nan
-    if rows["ratio_low"][method] <= 1 <= rows["ratio_high"][method]:
-        method = ALONE
-    return float(rows["seconds"][method])
 
 
 def best_model_table(results: report_table.Results) -> pd.DataFrame:

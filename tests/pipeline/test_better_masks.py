@@ -65,7 +65,7 @@ def test_masks_are_compared_with_the_selected_mask_of_their_own_size() -> None:
     assert values["fixed_cut", "mask_gain"] == pytest.approx(-0.015 / 4)
     shares = [values["fixed_cut", name] for name in ("changed", "gained", "lost")]
     assert shares == [0.5, 0, 0.25]
-    assert values["rankseg", "mask_gain"] == pytest.approx(0.25)
+    assert values["mean_models", "mask_gain"] == pytest.approx(0.25)
     for name in (SELECTED, SELECTED_CODES):
         assert values[name, "mask_gain"] == 0
         assert scores[name, "mask_gain"].interval.high == 0

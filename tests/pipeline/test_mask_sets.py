@@ -21,9 +21,8 @@ from pipeline.mask_sets import (
     set_scores,
     set_threshold,
 )
-from pipeline.risk_control import NOTHING, CalibrationSet
+from pipeline.risk_control import FAILURE_IOUS, NOTHING, CalibrationSet
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.usefulness import FAILURE_IOUS
 from tests.fixtures.scores import ByKeys, by_keys, low_value_high
 
 ALPHA = 0.2

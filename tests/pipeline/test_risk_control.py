@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.risk_control import (
     ALPHAS,
     CONFIDENCE,
+    FAILURE_IOUS,
     GUARANTEES,
     LARGEST_BET,
     N_BETS,
@@ -27,7 +28,6 @@ from pipeline.risk_control import (
 )
 from pipeline.scoring.scores import Keys
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
-from pipeline.scoring.usefulness import FAILURE_IOUS
 from tests.fixtures.judged import kept_and_lost, random_halves
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.resampled import levels, seeds, tied_objects

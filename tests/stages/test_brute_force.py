@@ -337,8 +337,6 @@ def test_ious_of_better_masks_are_means_over_the_stores(evaluated: Path) -> None
         "mean_views": "iou_t",
         "mean_clicks": "iou_xp",
         "mean_models": "iou_theta",
-        "mean_proposals": "iou_a",
-        "rankseg": "rankseg_iou",
     }
     for place, model in enumerate(MODELS):
         features = evaluated / "cache" / "features" / SPLIT / model / "identity.zarr"

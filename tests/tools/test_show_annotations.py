@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.scenes.scene import draw_scene
+from pipeline.scoring.bootstrap import resample_groups
 from tools.show_annotations import (
     ERRORS,
     MOST_IOU,
@@ -13,6 +15,7 @@ from tools.show_annotations import (
     Answers,
     annotated,
     annotations_block,
+    detection,
     iou_of,
     mistakenness,
 )
@@ -34,6 +37,21 @@ def test_mistakenness_is_the_distance_for_a_sure_model_and_a_half_for_an_unsure_
     iou = np.array([1, 0.75, 0.5, 0.2])
     np.testing.assert_allclose(mistakenness(np.ones(4), iou), [0, 0.5, 1, 1])
     np.testing.assert_allclose(mistakenness(np.zeros(4), iou), 0.5)
+
+
+def test_detection_is_that_of_scikit_learn_in_each_draw() -> None:
+    rng = np.random.default_rng(0)
+    is_wrong, doubt = rng.random(60) < 0.4, rng.integers(0, 9, 60) / 9
+    resamples = resample_groups(np.arange(60) // 4, 5, seed=0)
+    found = np.stack(detection(is_wrong, doubt, resamples), axis=1)
+    for scores, n_drawn in zip(found, resamples.n_drawn, strict=True):
+        weights = n_drawn[resamples.group]
+        assert scores.tolist() == pytest.approx(
+            [
+                score(is_wrong, doubt, sample_weight=weights)
+                for score in (roc_auc_score, average_precision_score)
+            ]
+        )
 
 
 def drawn_answers(seed: int) -> Answers:

@@ -19,7 +19,7 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
+from pipeline.scoring.usefulness import aurc
 from stages.page.verdict import holm
 from tests.fixtures.resampled import drawn_objects
 
@@ -63,9 +63,6 @@ def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
             [
                 resampled_areas(np.stack([iou, noise], axis=1), uncertainty, drawn),
                 aurc(iou, uncertainty, drawn),
-                spearman(iou, uncertainty, drawn),
-                share_to_match(1 - iou, uncertainty, drawn),
-                *detection(iou < 0.3, uncertainty, drawn).values(),
                 reliability(uncertainty, iou, drawn).iou,
             ]
         )

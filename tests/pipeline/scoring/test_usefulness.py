@@ -7,20 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from pipeline.scoring.auc import correction_auc, correction_curve
+from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import Resamples, resample_groups
 from pipeline.scoring.usefulness import (
-    CAUGHT,
-    TOLERANCE,
     augrc,
     aurc,
-    detection,
     pearson,
     risk_coverage,
-    share_to_match,
-    spearman,
 )
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
 
@@ -111,47 +105,21 @@ def test_the_curve_encloses_the_areas(seed: int, n_levels: int) -> None:
     assert selective[-1] == pytest.approx(risk.mean())
 
 
-def by_scikit_learn(is_failure: np.ndarray, uncertainty: np.ndarray) -> tuple[float, ...]:
-    if is_failure.all() or not is_failure.any():
-        return np.nan, np.nan, np.nan
-    false_positives, true_positives, _ = roc_curve(is_failure, uncertainty, drop_intermediate=False)
-    return (
-        roc_auc_score(is_failure, uncertainty),
-        average_precision_score(is_failure, uncertainty),
-        false_positives[np.argmax(true_positives >= CAUGHT)],
-    )
-
-
-@pytest.mark.no_cover
-@settings(max_examples=15, deadline=None)
-@given(seeds, levels)
-def test_each_resample_is_as_scikit_learn_says(seed: int, n_levels: int) -> None:
-    risk, uncertainty, resamples = tied_objects(seed, n_levels)
-    for shortfall in (0.1, 0.5, 0.97):
-        is_failure = risk > shortfall
-        found = np.stack([*detection(is_failure, uncertainty, resamples).values()])
-        for resample in range(len(resamples)):
-            rows = drawn_objects(resamples, resample)
-            expected = by_scikit_learn(is_failure[rows], uncertainty[rows])
-            np.testing.assert_allclose(found[:, resample], expected, atol=1e-12)
-
-
-def by_scipy(name: str, x: np.ndarray, y: np.ndarray) -> float:
+def by_scipy(x: np.ndarray, y: np.ndarray) -> float:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return np.nan
-    return float(getattr(stats, name)(x, y).statistic)
+    return float(stats.pearsonr(x, y).statistic)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seeds, levels)
 def test_each_resample_is_as_scipy_says(seed: int, n_levels: int) -> None:
     risk, uncertainty, resamples = tied_objects(seed, n_levels)
-    for name, correlation in (("pearsonr", pearson), ("spearmanr", spearman)):
-        found = correlation(risk, uncertainty, resamples)
-        for resample in range(len(resamples)):
-            rows = drawn_objects(resamples, resample)
-            expected = by_scipy(name, risk[rows], uncertainty[rows])
-            assert found[resample] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    found = pearson(risk, uncertainty, resamples)
+    for resample in range(len(resamples)):
+        rows = drawn_objects(resamples, resample)
+        expected = by_scipy(risk[rows], uncertainty[rows])
+        assert found[resample] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 def test_resamples_in_which_a_value_is_constant_have_no_correlation() -> None:
@@ -161,37 +129,10 @@ def test_resamples_in_which_a_value_is_constant_have_no_correlation() -> None:
     rng = np.random.default_rng(0)
     # Many values: of some, what rounding leaves of their spread is above 0.
     for x, y in zip(rng.random((50, 3)).repeat(2, axis=1), rng.random((50, 6)), strict=True):
-        for correlation in (pearson, spearman):
-            np.testing.assert_array_equal(np.isnan(correlation(x, y, resamples)), is_constant)
+        np.testing.assert_array_equal(np.isnan(pearson(x, y, resamples)), is_constant)
 
 
-def test_an_infinite_value_has_a_rank_and_no_mean() -> None:
+def test_an_infinite_value_has_no_correlation() -> None:
     x, y = np.array([1, 2, np.inf]), np.array([1.0, 2, 3])
-    assert spearman(x, y, each_once(3)) == pytest.approx(1)
     assert np.isnan(pearson(x, y, each_once(3))).all()
     assert np.isnan(pearson(y, x, each_once(3))).all()
-
-
-def searched_share(gain: np.ndarray, uncertainty: np.ndarray) -> float:
-    """First of many shares on the curve that is good enough."""
-    share, gained = correction_curve(np.zeros_like(gain), gain, uncertainty, n_points=20001)
-    return float(share[np.argmax(gained >= gain.mean() - TOLERANCE - 1e-12)])
-
-
-def gain_of_routing(seed: int, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
-    risk, uncertainty, _ = tied_objects(seed, n_levels)
-    rng = np.random.default_rng(seed)
-    small = 1 - risk
-    return (small + rng.normal(0.1, 0.2, len(small))).clip(0, 1) - small, uncertainty
-
-
-@settings(max_examples=30, deadline=None)
-@given(seeds, levels)
-def test_the_share_of_each_resample_is_as_searched(seed: int, n_levels: int) -> None:
-    gain, uncertainty = gain_of_routing(seed, n_levels)
-    resamples = tied_objects(seed, n_levels)[2]
-    found = share_to_match(gain, uncertainty, resamples)
-    for resample in range(len(resamples)):
-        rows = drawn_objects(resamples, resample)
-        expected = searched_share(gain[rows], uncertainty[rows])
-        assert found[resample] == pytest.approx(expected, abs=1e-4)

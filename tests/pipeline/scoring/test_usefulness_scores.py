@@ -6,18 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import root_mean_squared_error
 
 from pipeline.proposals import Values
-from pipeline.runtime import METHODS
 from pipeline.scoring import bootstrap
-from pipeline.scoring.auc import correction_auc, correction_curve
+from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import BOUNDS, BY_NAME, MEASURES, predicted_iou
+from pipeline.scoring.measures import BOUNDS, BY_NAME, predicted_iou
 from pipeline.scoring.scores import Score
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, of_largest, own_masks
-from pipeline.scoring.usefulness import FAILURE_IOUS, coverage_curves, usefulness_scores
+from pipeline.scoring.usefulness import coverage_curves, usefulness_scores
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.scores import low_value_high
@@ -51,32 +50,27 @@ def scores(masks: list[JudgedMasks]) -> list[Score]:
 
 def by_hand(
     models: dict[str, ModelScores], protocol: str, model: str, key: tuple[str, str]
-) -> dict[tuple[str, float | None], float]:
+) -> dict[str, float]:
     """Every statistic of one measure that another library has."""
     iou = iou_of(models, protocol, model)
     uncertainty = measures_of(models, protocol, model)[key]
     order = np.argsort(uncertainty)
     areas = [np.mean((1 - iou)[order][: k + 1]) for k in range(len(iou))]
     oracle = [np.mean(np.sort(1 - iou)[: k + 1]) for k in range(len(iou))]
-    found: dict[tuple[str, float | None], float] = {
-        ("aurc", None): float(np.mean(areas)),
-        ("excess_aurc", None): float(np.mean(areas) - np.mean(oracle)),
-        ("augrc", None): 1 - correction_auc(iou, np.ones_like(iou), uncertainty).auc,
-        ("pearson", None): stats.pearsonr(1 - iou, uncertainty).statistic,
-        ("spearman", None): stats.spearmanr(1 - iou, uncertainty).statistic,
+    found: dict[str, float] = {
+        "aurc": float(np.mean(areas)),
+        "excess_aurc": float(np.mean(areas) - np.mean(oracle)),
+        "augrc": 1 - correction_auc(iou, np.ones_like(iou), uncertainty).auc,
+        "pearson": stats.pearsonr(1 - iou, uncertainty).statistic,
     }
-    for limit in FAILURE_IOUS:
-        fails = iou < limit
-        found["auroc", limit] = roc_auc_score(fails, uncertainty)
-        found["average_precision", limit] = average_precision_score(fails, uncertainty)
     if BY_NAME[key[1]].predicted_iou:
         predicted = predicted_iou(key[1], uncertainty)
         by_prediction = np.argsort(predicted)
         # 40 objects: four a bin.
         gaps = (predicted - iou)[by_prediction].reshape(10, 4).mean(axis=1)
-        found["calibration_error", None] = float(np.abs(gaps).mean())
-        found["root_mean_square", None] = root_mean_squared_error(iou, predicted)
-        found["bias", None] = float(predicted.mean() - iou.mean())
+        found["calibration_error"] = float(np.abs(gaps).mean())
+        found["root_mean_square"] = root_mean_squared_error(iou, predicted)
+        found["bias"] = float(predicted.mean() - iou.mean())
     return found
 
 
@@ -97,7 +91,7 @@ def test_numbers_are_those_of_other_libraries(
 ) -> None:
     for key in measures_of(models, protocol, model):
         found = {
-            (score.statistic, score.keys.iou_at): score.value
+            score.statistic: score.value
             for score in scores
             if (score.keys.protocol, score.keys.model) == (protocol, model)
             if (score.keys.train_split, score.keys.measure) == key
@@ -105,29 +99,7 @@ def test_numbers_are_those_of_other_libraries(
         expected = by_hand(models, protocol, model, key)
         for name, value in expected.items():
             assert found[name] == pytest.approx(value, abs=1e-9), (key, name)
-        rest = {name for name, _ in found.keys() - expected.keys()}
-        assert rest == {"false_alarms"} | ({"routed"} if model == "tiny" else set())
-
-
-@pytest.mark.no_cover
-def test_the_share_sent_on_matches_the_large_model(
-    models: dict[str, ModelScores], scores: list[Score]
-) -> None:
-    sent = [score for score in scores if score.statistic == "routed"]
-    assert {score.keys.model for score in sent} == {"tiny"}
-    for score in sent:
-        keys = score.keys
-        tiny, large = (iou_of(models, keys.protocol, model) for model in ("tiny", "large"))
-        uncertainty = measures_of(models, keys.protocol, "tiny")[keys.train_split, keys.measure]
-        share, mean_iou = correction_curve(tiny, large, uncertainty, n_points=4001)
-        reached = share[np.argmax(mean_iou >= large.mean() - 0.01)]
-        assert score.value == pytest.approx(reached, abs=1e-3)
-        assert 0 < score.value < 1
-
-
-def test_of_a_single_model_nothing_is_sent_on(masks: list[JudgedMasks]) -> None:
-    of_tiny = [judged for judged in masks if judged.model == "tiny"]
-    assert "routed" not in {score.statistic for score in of_masks(of_tiny)}
+        assert found.keys() == expected.keys()
 
 
 def test_intervals_hold_what_the_sample_gives(scores: list[Score]) -> None:
@@ -142,15 +114,13 @@ def test_intervals_hold_what_the_sample_gives(scores: list[Score]) -> None:
     assert np.mean([low < high for low, _, high in intervals]) > 0.95
 
 
-def test_masks_that_never_fail_leave_failures_untold() -> None:
+def test_flawless_masks_have_no_correlation_and_no_risk() -> None:
     scores = random_scores(0, train_splits=())
     flawless = replace(scores.proposals, iou=np.ones_like(scores.proposals.iou))
     masks = own_masks(judged_masks({"large": replace(scores, proposals=flawless)}))
     for score in of_masks(masks):
         low, value, high = low_value_high(score)
-        is_of_order = score.statistic in {"pearson", "spearman"}
-        is_of_failures = score.keys.iou_at is not None
-        assert np.isnan(value) == np.isnan(low) == (is_of_failures or is_of_order)
+        assert np.isnan(value) == np.isnan(low) == (score.statistic == "pearson")
         if score.statistic in {"aurc", "excess_aurc", "augrc"}:
             assert low == value == high == 0
 
@@ -195,7 +165,3 @@ def test_bins_are_those_whose_distance_the_error_is(
         assert row.bin == len(gaps.setdefault(key, []))
         gaps[key].append(abs(row.predicted_iou - row.iou))
     assert {key: pytest.approx(np.mean(gap)) for key, gap in gaps.items()} == errors
-
-
-def test_measures_that_are_timed_are_timed_as_a_method() -> None:
-    assert {measure.timed_as for measure in MEASURES} - {""} <= set(METHODS)

@@ -10,34 +10,26 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.runtime import METHODS
-from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
+from pipeline.scoring.measures import TASK_MEASURES
 from stages.page.figures import (
     coverage_figure,
     curves_figure,
     radar_figure,
     reliability_figure,
-    routing_figure,
 )
-from stages.page.labels import measure_label
 from stages.page.svg import LINE, svg_file
 from stages.tables.report_table import Results
 from stages.tables.special_tables import radar_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS
-from tests.fixtures.report_inputs import draw_runtime
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-TIMED = draw_runtime("mini")
-"""SAM2 alone takes a second, the other methods a tenth more each, in their order."""
 
 FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
     "curves": lambda found: curves_figure(found.curves, "prompt", TASK_MEASURES["prompt"]),
     "radar": lambda found: radar_figure(radar_table(found)),
     "coverage": lambda found: coverage_figure(found, TASK_MEASURES["segmentation"]),
     "reliability": reliability_figure,
-    "routing": lambda found: routing_figure(found, TIMED),
 }
 
 
@@ -96,22 +88,6 @@ def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -
     assert isinstance(bars, LineCollection)
     ends = np.array([np.asarray(segment)[:, 1] for segment in bars.get_segments()])
     np.testing.assert_allclose(ends, first[["iou_low", "iou_high"]])
-
-
-def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
-    figure = routing_figure(own[SPLITS[0]], TIMED)
-    assert figure is not None
-    (panel,) = figure.axes
-    tiny, large = (line for line in panel.lines if line.get_marker() == "o")
-    assert x_of(tiny).tolist() == x_of(large).tolist() == [1]
-    timed = [name for name in TASK_MEASURES["model"] if BY_NAME[name].timed_as]
-    seconds = {measure_label(name): BY_NAME[name].timed_as for name in timed}
-    for name, line in lines_of(figure).items():
-        x, y = x_of(line), y_of(line)
-        method = seconds[name.partition(" (")[0]]
-        assert x[0] == pytest.approx(1 + list(METHODS).index(method) / 10)
-        assert x[-1] == pytest.approx(x[0] + 1)
-        assert [y[0], y[-1]] == pytest.approx([*y_of(tiny), *y_of(large)])
 
 
 @pytest.mark.no_cover

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.runtime import METHODS
 from pipeline.scoring.measures import (
-    BY_NAME,
     HEAD_MEASURES,
     IOU_GT,
     UNTRAINED_MEASURES,
@@ -16,33 +14,18 @@ from pipeline.scoring.measures import (
 )
 from pipeline.vocabulary import TASKS
 from stages.tables.paper import paper_numbers
-from stages.tables.pivot import NUMBERS
-from stages.tables.report_table import WITH_BOUNDS, Results
+from stages.tables.report_table import Results
 from stages.tables.special_tables import (
     best_model_table,
     correlation_names,
     correlation_table,
     curve_table,
     metrics,
-    routing_table,
-    seconds_of,
 )
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.mini import MODELS
-from tests.fixtures.report_inputs import draw_runtime
 from tests.fixtures.scores import rows_of
-
-TIMED = draw_runtime("mini")
-"""SAM2 alone takes a second, the other methods a tenth more each, in their order."""
-
-SECONDS = {method: 1 + i / 10 for i, method in enumerate(METHODS)}
-
-
-def told(table: pd.DataFrame, split: str, **names: str) -> list[float]:
-    """Number and bounds of the row that has these names."""
-    row = rows_of(table, **names)
-    return [row[split + end].item() for end in WITH_BOUNDS]
 
 
 def test_models_share_the_objects_on_which_they_tie(results: dict[str, SplitResults]) -> None:
@@ -111,30 +94,3 @@ def test_metrics_are_a_score_of_numbers_about_the_masks_that_a_user_has(
         for measure, (train_split, tokens) in of_first.items():
             rows = rows_of(scores, measure=measure, train_split=train_split, tokens=tokens)
             assert found["task"][measure] == pytest.approx(rows["value"].item(), abs=1e-6)
-
-
-def test_routing_takes_the_measures_time_and_the_large_models(own: Results) -> None:
-    table = routing_table(own, TIMED)
-    for score in rows_of(own[SPLITS[0]].scores, statistic="routed").to_dict("records"):
-        names = {"measure": score["measure"], "trained_on": score["train_split"]}
-        shares = np.array([score[number] for number in NUMBERS])
-        assert told(table, SPLITS[0], **names, told="sent on") == pytest.approx(100 * shares)
-        method = BY_NAME[score["measure"]].timed_as
-        of_time = table[table["told"] != "sent on"].query(
-            "measure == @score['measure'] and trained_on == @score['train_split']"
-        )
-        if not method:
-            assert of_time.empty
-            continue
-        # Large alone takes a second.
-        seconds = told(of_time, SPLITS[0], told="time, of the largest model's")
-        assert seconds == pytest.approx(100 * (SECONDS[method] + shares))
-
-
-def test_a_measure_that_the_rounds_cannot_tell_from_the_model_alone_takes_as_long() -> None:
-    noisy = TIMED.assign(
-        seconds=TIMED["seconds"].mask(TIMED["method"] == "entropy", 0.9),
-        ratio_low=TIMED["ratio_low"].mask(TIMED["method"] == "entropy", 0.8),
-    )
-    assert seconds_of(TIMED, "tiny", "entropy") == SECONDS["entropy"]
-    assert seconds_of(noisy, "tiny", "entropy") == seconds_of(noisy, "tiny") == SECONDS["sam"]
