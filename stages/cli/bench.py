@@ -13,18 +13,18 @@ import typer
 
 from pipeline.prompts import sample_prompts
 from pipeline.sam.families import models_of
+from pipeline.views import default_view
 from stages.cli.columns import aligned
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
-from stages.settings.parsing import parse
+from stages.settings.parsing import ParamsError, parse
 from storage.images.image_files import read_rgb
 from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
 from storage.outputs.tables import write_table
 
 if TYPE_CHECKING:
     from pipeline.runtime import Question
-    from stages.extraction.host_speed import HostSpeed
     from stages.extraction.speed import ExtractionSpeed
 
 app = typer.Typer(rich_markup_mode=None)
@@ -80,10 +80,11 @@ def bench(  # noqa: PLR0913 - the context is no option
 
 
 @app.command()
-def extraction(
+def extraction(  # noqa: PLR0913 - each is an option
     *,
     model: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 8,
+    view: Annotated[str, typer.Option(help="View of the images, with its defaults.")] = "identity",
     family: Family = None,
     precision: Precision = None,
     device: Device = None,
@@ -101,72 +102,33 @@ def extraction(
     options = {"family": family, "precision": precision, "device": device, **batches}
     with reported_errors():
         params, models = _settings({**options, "weights": "random-0"})
+        try:
+            default_view(view)
+        except ValueError as error:
+            raise ParamsError(str(error)) from error
         print("| " + " | ".join(SPEED_COLUMNS) + " |")
         print("| --- |" + " ---: |" * (len(SPEED_COLUMNS) - 1))
         for name in model or models:
-            cells = _speed_cells(extraction_speed(params, name, images))
+            cells = _speed_cells(extraction_speed(params, name, images, view))
             print("| " + " | ".join((name, *cells)) + " |", flush=True)
         where = device_name(settled_device(params.device))
         batch = f"{params.encoder_batch} and {params.decoder_batch}"
         print(
             f"\n{where}, {params.family}, {params.precision}, random weights, batches of {batch}, "
-            f"{images} drawn scenes, {os.cpu_count()} processors, torch {version('torch')}, "
-            f"usam {version('usam-cache')}"
+            f"{images} drawn scenes in view {view}, {os.cpu_count()} processors, "
+            f"torch {version('torch')}, usam {version('usam-cache')}"
         )
-
-
-@app.command()
-def host(
-    *,
-    images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 16,
-    family: Family = None,
-) -> None:
-    """Time all of an extraction but the model: images, views, compression and writing.
-
-    It prints a table in Markdown, with a row per view: how many prompt sets a second this machine
-    can feed to a GPU.
-    """
-    from stages.extraction.host_speed import VIEWS, host_speed  # noqa: PLC0415
-    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
-
-    with reported_errors():
-        params, _ = _settings({"family": family, "weights": "random-0"})
-        print("| " + " | ".join(HOST_COLUMNS) + " |")
-        print("| --- |" + " ---: |" * (len(HOST_COLUMNS) - 1))
-        for view in VIEWS:
-            cells = _host_cells(host_speed(params, view, images))
-            print("| " + " | ".join((view, *cells)) + " |", flush=True)
-        print(
-            f"\n{device_name(settled_device('cpu'))}, {params.family}, {images} drawn scenes, "
-            f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} processors, "
-            f"usam {version('usam-cache')}"
-        )
-
-
-HOST_COLUMNS: Final = (*("view", "images/s", "prompt sets/s", "reading", "writing", "kB per mask"),)
-"""Columns of the table of ``usam bench host``.
-
-Reading and writing are in milliseconds of a core per prompt set.
-"""
-
-
-def _host_cells(speed: "HostSpeed") -> tuple[str, ...]:
-    return (
-        f"{speed.n_images / speed.host_s:.3g}",
-        f"{speed.n_prompt_sets / speed.host_s:.3g}",
-        *(f"{1000 * s / speed.n_prompt_sets:.2f}" for s in (speed.reading_s, speed.writing_s)),
-        f"{speed.mask_bytes / 1000:.1f}",
-    )
 
 
 SPEED_COLUMNS: Final = (
     *("model", "images/s", "prompt sets/s", "encoder", "decoder", "scoring", "waiting"),
-    *("ms of a core of the host per prompt set", "over the bare model"),
+    *("reading", "writing", "over the bare model"),
 )
 """Columns of the table of ``usam bench extraction``.
 
 Encoder, decoder and scoring are shares of their sum; waiting is the share of the extraction in
-which the model waits for the host.
+which the model waits for the host. Reading and writing, the host's part of the work, are in
+milliseconds of a core per prompt set.
 """
 
 
@@ -180,7 +142,7 @@ def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
         f"{1 / per_prompt_set_s:.3g}",
         *(f"{seconds / sum(model_s):.0%}" for seconds in model_s),
         f"{waiting:.0%}",
-        f"{1000 * part_s['host']:.2g}",
+        *(f"{1000 * part_s[name]:.2g}" for name in ("reading", "writing")),
         f"{per_prompt_set_s / part_s['bare']:.2f}",
     )
 

@@ -56,8 +56,9 @@ class ExtractionSpeed:
         for a shard to be written.
     part_s
         Seconds per prompt set of each part alone, by part: ``encoder``, ``decoder``, ``scoring``
-        (and coding of masks), ``bare`` (``sam2``'s own encoder and decoder), and ``host``: seconds
-        of a core to read images, and to compress and write masks.
+        (and coding of masks), ``bare`` (``sam2``'s own encoder and decoder), and, in seconds of a
+        core of the host, ``reading`` (images, the view, and the ground truth) and ``writing``
+        (compressed rows).
     """
 
     n_images: int
@@ -67,8 +68,10 @@ class ExtractionSpeed:
     part_s: dict[str, float]
 
 
-def extraction_speed(params: ExtractParams, model: str, n_images: int) -> ExtractionSpeed:
-    """Measure how fast drawn scenes are extracted, with all prompt sets and masks.
+def extraction_speed(
+    params: ExtractParams, model: str, n_images: int, view: str = "identity"
+) -> ExtractionSpeed:
+    """Measure how fast drawn scenes are extracted in a view, with all prompt sets and masks.
 
     There are ``n_images`` scenes, or an encoder batch if that is more. Files are written to a
     temporary folder.
@@ -81,11 +84,11 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         first = ShardedTable(few, few.n_objects)
         # The first time warms up: libraries choose algorithms, and allocate memory.
         _, part_s = (
-            _time_parts(drawn_steps(params, model, sam, first, root / f"part{i}"), first)
+            _time_parts(drawn_steps(params, model, sam, first, root / f"part{i}", view), first)
             for i in range(2)
         )
         split = ShardedTable(table, params.shard_objects)
-        plain = drawn_steps(params, model, sam, split, root / "pool")
+        plain = drawn_steps(params, model, sam, split, root / "pool", view)
         steps = _TimedSteps(plain, plain.encoder_batch, plain.threads)
         started = perf_counter()
         write = writer_of(plain.cell, sam.device)
@@ -149,7 +152,7 @@ def _time_parts(steps: CellSteps, split: ShardedTable) -> dict[str, float]:
     """
     ((name, shard),) = split.shards.items()
     parts, sam, rows = _Parts(steps.sam), steps.sam, []
-    with parts.timed("host", process_time):
+    with parts.timed("reading", process_time):
         images = [_readable(steps.read(piece)) for piece in shard.pieces]
     with parts.timed("encoder"):
         embeddings = sam.encode_squares([square for square, _ in images])
@@ -168,7 +171,7 @@ def _time_parts(steps: CellSteps, split: ShardedTable) -> dict[str, float]:
         with parts.timed("bare"):
             _predict_plainly(sam, square, request, steps.batch)
     joined = {key: np.concatenate([arrays[key] for arrays in rows]) for key in rows[0]}
-    with parts.timed("host", process_time):
+    with parts.timed("writing", process_time):
         steps.cell.put(name, joined, maker="")
     parts.seconds["scoring"] -= parts.seconds["decoder"]
     n_prompt_sets = (shard.stop - shard.start) * len(PROMPTS)
@@ -196,7 +199,7 @@ def drawn_steps(
     sam: Sam,
     split: ShardedTable,
     pool: Path,
-    view: str = "identity",
+    view: str,
 ) -> CellSteps:
     """Steps that extract the cell of a model and a view of a drawn split, with masks.
 

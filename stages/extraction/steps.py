@@ -319,19 +319,15 @@ def _read_image(images: SplitImages, table: ObjectTable, image: int) -> Rgb:
 
 
 def _threads(images: SplitImages, sam: Sam) -> Threads:
-    if sam.device.type == "cpu":  # the model takes the processors
-        return Threads(images.n_readers, 1)
-    return threads_beside_gpu(images.n_readers)
-
-
-def threads_beside_gpu(least_readers: int = 1) -> Threads:
-    """Numbers of threads beside a GPU: a reader per processor or more, and up to 4 writers.
+    """Numbers of threads: beside a GPU, a reader per processor or more, and up to 4 writers.
 
     Zarr compresses masks in threads of its own, so a few writers use many processors. Each holds
     the masks of a shard in memory: 230 MB for 128 objects.
     """
+    if sam.device.type == "cpu":  # the model takes the processors
+        return Threads(images.n_readers, 1)
     n_processors = len(os.sched_getaffinity(0))
-    return Threads(max(least_readers, n_processors), max(1, min(4, n_processors // 2)))
+    return Threads(max(images.n_readers, n_processors), max(1, min(4, n_processors // 2)))
 
 
 def _check_finite(file: str, rows: Rows, names: Sequence[str]) -> None:

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from pipeline.runtime import METHODS
 from pipeline.vocabulary import PROMPTS
 from stages.cli.app import app
-from stages.cli.bench import HOST_COLUMNS, SPEED_COLUMNS
-from stages.extraction import host_speed
+from stages.cli.bench import SPEED_COLUMNS
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
@@ -59,7 +58,7 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
 
 def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None:
     options = ("--images", "2", "--device", "cpu", "--encoder-batch", "2", "--precision", "bf16")
-    result = CliRunner().invoke(app, ["bench", "extraction", *options])
+    result = CliRunner().invoke(app, ["bench", "extraction", "--view", "jpeg10", *options])
     assert result.exit_code == 0, result.output
     header, rule, row, _, facts = result.output.splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -69,26 +68,19 @@ def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None
     shares = [int(by_column[part].rstrip("%")) for part in ("encoder", "decoder", "scoring")]
     assert sum(shares) == pytest.approx(100, abs=1)
     assert all(share > 0 for share in shares)
+    assert all(float(by_column[part]) > 0 for part in ("reading", "writing"))
     assert float(by_column["prompt sets/s"]) > 4 * len(PROMPTS) * float(by_column["images/s"])
-    for fact in ("mini, bf16, random weights", "batches of 2 and auto", "2 drawn scenes"):
+    for fact in (
+        "mini, bf16, random weights",
+        "batches of 2 and auto",
+        "2 drawn scenes in view jpeg10",
+    ):
         assert fact in facts
     assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "versions.yaml"]
 
 
-def test_the_host_is_timed_in_every_view_without_a_model(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_speed, "VIEWS", ("identity", "scale2"))
-    monkeypatch.setattr("stages.extraction.models.build", None)
-    result = CliRunner().invoke(app, ["bench", "host", "--images", "2"])
-    assert result.exit_code == 0, result.output
-    header, rule, *rows, _, facts = result.output.splitlines()
-    assert header.count("|") == rule.count("|") == len(HOST_COLUMNS) + 1
-    for row, view in zip(rows, host_speed.VIEWS, strict=True):
-        name, *numbers = (cell.strip() for cell in row.strip("|").split("|"))
-        by_column = dict(zip(HOST_COLUMNS[1:], map(float, numbers), strict=True))
-        assert name == view
-        assert min(by_column.values()) > 0
-        assert by_column["prompt sets/s"] > 4 * len(PROMPTS) * by_column["images/s"]
-    assert "mini, 2 drawn scenes" in facts
-    assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "versions.yaml"]
+@pytest.mark.usefixtures("root")
+def test_an_extraction_in_an_unknown_view_is_refused() -> None:
+    result = CliRunner().invoke(app, ["bench", "extraction", "--view", "fog"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: view must be one of identity, vflip, ")
