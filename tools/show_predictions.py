@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
+import numpy as np
+import PIL.Image
 from typer.testing import CliRunner
 
 from pipeline.prompts import sample_prompts
-from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
+from pipeline.scenes.scene import DEMO_SEED
 from stages.cli.app import app
 from stages.predictor.loading import load_predictor
-from stages.settings.blocks import ShapesParams
-from stages.settings.params import read_params
 from stages.web.page_state import read_scenes
+from tools.answers import Image, Masks, drawn_images, iou_of
 from tools.blocks import replace_block
 
 SCENE: Final = next(scene for scene in read_scenes() if scene.advice == "task")
@@ -49,59 +49,54 @@ SHELL: Final = f"usam predict {PHOTO} --click {SCENE.x},{SCENE.y}"
 
 def main() -> None:
     """Rewrite the blocks."""
-    shapes = read_params().shapes
-    replace_block(Path("README.md"), "python", f"\n{python_block(shapes)}")
-    replace_block(Path("docs", "predict.md"), "shell", f"\n{shell_block(shapes)}")
+    replace_block(Path("README.md"), "python", f"\n{python_block()}")
+    replace_block(Path("docs", "predict.md"), "shell", f"\n{shell_block()}")
 
 
-def python_block(shapes: ShapesParams) -> str:
+def python_block() -> str:
     """The lines of Python, their output, and the ground truth."""
     printed = io.StringIO()
-    with _folder_with_photo(shapes), contextlib.redirect_stdout(printed):
+    rgb, masks = _scene()
+    with _folder_with(rgb), contextlib.redirect_stdout(printed):
         exec(PYTHON, {})  # noqa: S102 - the lines above
     return (
         f"```python\n{PYTHON}```\n\nprints\n\n```text\n{printed.getvalue()}```\n\n"
-        f"{truth_words(_scenes(shapes)[SCENE.number])}\n"
+        f"{truth_words(rgb, masks)}\n"
     )
 
 
-def truth_words(scene: Scene) -> str:
+def truth_words(rgb: np.ndarray, masks: Masks) -> str:
     """The true IoUs of the selected mask and of the chosen one."""
     predictor = load_predictor("mini", "tiny")
-    predictor.set_image(scene.rgb)
+    predictor.set_image(rgb)
     answer = predictor.predict_uncertainty([CLICK_PX], [1])
-    (truth,) = (m for m in scene.masks if tuple(sample_prompts(m, seed=0)[0]) == CLICK_PX)
-    selected, advised = (
-        float((mask & truth).sum() / (mask | truth).sum())
-        for mask in (answer.masks[answer.selected], answer.best_mask.mask)
-    )
+    (truth,) = (mask for mask in masks if tuple(sample_prompts(mask, seed=0)[0]) == CLICK_PX)
     return (
-        f"By the ground truth, the IoU of this mask is {selected:.2f}, and of the chosen mask "
-        f"{advised:.2f}."
+        f"By the ground truth, the IoU of this mask is "
+        f"{iou_of(answer.masks[answer.selected], truth):.2f}, and of the chosen mask "
+        f"{iou_of(answer.best_mask.mask, truth):.2f}."
     )
 
 
-def shell_block(shapes: ShapesParams) -> str:
+def shell_block() -> str:
     """The command, and its output."""
-    with _folder_with_photo(shapes):
+    with _folder_with(_scene()[0]):
         result = CliRunner().invoke(app, SHELL.split()[1:])
     assert result.exit_code == 0, result.stderr
     return f"```bash\n{SHELL}\n```\n\nprints\n\n```text\n{result.stdout}```\n"
 
 
+def _scene() -> Image:
+    return [*drawn_images(DEMO_SEED, "val", SCENE.number + 1)][-1]
+
+
 @contextlib.contextmanager
-def _folder_with_photo(shapes: ShapesParams) -> Iterator[None]:
+def _folder_with(rgb: np.ndarray) -> Iterator[None]:
     """Work in a folder that has nothing but the scene."""
-    number = int(Path(PHOTO).stem)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path(PHOTO).parent.mkdir(parents=True)
-        Image.fromarray(_scenes(shapes)[number - 1].rgb).save(PHOTO)
+        PIL.Image.fromarray(rgb).save(PHOTO)
         yield
-
-
-def _scenes(shapes: ShapesParams) -> list[Scene]:
-    seeds = scene_seeds(shapes.seed, "val", shapes.n_val_images)
-    return [draw_scene(seed, shapes.image_size_px) for seed in seeds]
 
 
 if __name__ == "__main__":

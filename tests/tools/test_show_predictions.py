@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.settings.blocks import ShapesParams
-from stages.settings.params import read_params
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 from tools.blocks import read_block
 from tools.show_notebook import DOCS, run, stored
@@ -21,26 +19,23 @@ PREDICT: Final = ROOT / "docs" / "predict.md"
 NUMBER: Final = re.compile(r"-?\d+\.\d+")
 
 
-@pytest.fixture(scope="module")
-def shapes() -> ShapesParams:
-    return read_params(ROOT / "params.yaml").shapes
-
-
 def words(text: str) -> str:
     """All but the numbers and the width of columns, which rounding may change elsewhere."""
     return re.sub(r"[ +-]+", " ", NUMBER.sub("", text))
 
 
-def test_the_lines_of_python_print_what_is_shown(shapes: ShapesParams) -> None:
-    shown, printed = read_block(ROOT / "README.md", "python"), f"\n{python_block(shapes)}"
+def test_the_lines_of_python_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shown, printed = read_block(ROOT / "README.md", "python"), f"\n{python_block()}"
     assert f"```python\n{PYTHON}```" in shown
     assert words(shown) == words(printed), "run `make results`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
 
 
-def test_the_command_prints_what_is_shown(shapes: ShapesParams) -> None:
-    shown, printed = read_block(PREDICT, "shell"), f"\n{shell_block(shapes)}"
+def test_the_command_prints_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shown, printed = read_block(PREDICT, "shell"), f"\n{shell_block()}"
     assert f"```bash\n{SHELL}\n```" in shown
     assert words(shown) == words(printed), "run `make results`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
