@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -18,7 +19,6 @@ from pydantic import (
     FiniteFloat,
     NonNegativeInt,
     TypeAdapter,
-    ValidationError,
 )
 
 from storage.checkpoints.weights import named_weights
@@ -118,6 +118,8 @@ class Decisions:
         Files of other reviewers of the same masks, which are read and not changed. If several
         reviewers decided about a mask, the decision in ``path`` counts, or else the decision in the
         last of these files.
+    sizes
+        Height and width in pixels of images by id: a mask that replaces another has its image's.
 
     Attributes
     ----------
@@ -131,9 +133,14 @@ class Decisions:
     """
 
     def __init__(
-        self, path: Path, made_from: Mapping[str, str], other_files: Iterable[Path] = ()
+        self,
+        path: Path,
+        made_from: Mapping[str, str],
+        other_files: Iterable[Path] = (),
+        sizes: Mapping[int | str, tuple[int, int]] = MappingProxyType({}),
     ) -> None:
         self.path = path
+        self._sizes = sizes
         self.faults: list[str] = []
         self._made_from = made_from
         self._own: dict[str, MaskKey] = {}
@@ -154,7 +161,8 @@ class Decisions:
         for number, text in _numbered_lines(path):
             try:
                 line = _LINE.validate_json(text)
-            except ValidationError:
+                self._check_size(line)
+            except ValueError:
                 self.faults.append(f"{path}: line {number} must be a decision, got {shown(text)}")
                 continue
             if isinstance(line, _Inputs):
@@ -171,6 +179,12 @@ class Decisions:
         if self._own and written is not None:
             check_inputs(f"{path} has decisions about masks", written, self._made_from)
         return written
+
+    def _check_size(self, line: _Inputs | _Line) -> None:
+        if isinstance(line, _Line) and line.segmentation is not None:
+            height_px, width_px = line.segmentation.size
+            if self._sizes.get(line.image_id, (height_px, width_px)) != (height_px, width_px):
+                raise ValueError("a mask of another size than its image")
 
     def __iter__(self) -> Iterator[tuple[MaskKey, Decision]]:
         """Iterate over the keys of masks that have a decision, each with its last decision."""

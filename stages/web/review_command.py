@@ -1,6 +1,7 @@
 """``usam review``: segments images, and serves a page to look at the doubtful masks first."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,7 @@ def review(  # noqa: PLR0913 - one for each option
             raise ParamsError(f"--polygons must come with --format {COCO}, got {form}")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
+        _check_export(export, [Path(source), *folder.glob("*.jsonl")])
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
@@ -112,6 +114,12 @@ def review(  # noqa: PLR0913 - one for each option
                 hint = ": lower --min-score and --min-stability" if options else ""
                 raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
             _serve(queue, choice, host, port)
+
+
+def _check_export(export: Path | None, inputs: Sequence[Path]) -> None:
+    """Refuse to write over a file of the review: its prompts, masks or decisions."""
+    if export is not None and export.resolve() in [file.resolve() for file in inputs]:
+        raise ParamsError(f"--export must go to a file of its own, got {export} of this review")
 
 
 def _queue(
@@ -136,7 +144,9 @@ def _queue(
         "prompt": f"{source.prompt} {options}",
     }
     others = [file for file in sorted(folder.glob("decisions*.jsonl")) if file != path]
-    decisions = Decisions(path, made_from, others)
+    records = {image.image_id: image.image for image in source.prompted}
+    sizes = {image_id: (image.height_px, image.width_px) for image_id, image in records.items()}
+    decisions = Decisions(path, made_from, others, sizes)
     if decisions.faults:
         print(f"note: lines left out: {listed(decisions.faults)}", file=sys.stderr)
     if half:

@@ -156,9 +156,11 @@ class KeptResults:
             if _N_MASKS not in line:
                 masks.append(offset)
                 continue
-            # Masks of an image that a kill cut short may stand before these.
-            self._offsets[line["image_id"]] = np.array(masks[len(masks) - line[_N_MASKS] :], int)
-            made_of[line["image_id"]] = line.get(_SHA256)
+            # Masks of an image that a kill cut short may stand before these. If a line of these
+            # was damaged, the places of the others are unknown, and the image is not done.
+            if (n_before := len(masks) - line[_N_MASKS]) >= 0:
+                self._offsets[line["image_id"]] = np.array(masks[n_before:], int)
+                made_of[line["image_id"]] = line.get(_SHA256)
             masks.clear()
         self.changed = [i for i, new in self._digests.items() if made_of.get(i, new) != new]
         for image_id in self.changed:

@@ -248,6 +248,29 @@ def test_the_export_says_what_it_leaves_out_and_which_lines_are_no_decisions() -
     )
 
 
+@pytest.mark.parametrize("name", ["masks.jsonl", "decisions.jsonl", "decisions-1-of-2.jsonl"])
+def test_an_export_over_masks_or_decisions_is_refused(name: str) -> None:
+    file = Path("photos.review", name)
+    append_line(file, {"kept": 1})
+    refused = usam("photos", "--export", str(file), *GRID)
+    assert refused.stderr == (
+        f"error: --export must go to a file of its own, got {file} of this review\n"
+    )
+    assert read_lines(file) == [{"kept": 1}]
+
+
+def test_a_replacing_mask_of_another_size_than_its_image_is_named_and_left_out() -> None:
+    arguments = ("photos", "--export", "reviewed.json", *GRID)
+    assert usam(*arguments).exit_code == 0
+    masks = read_lines(Path("photos.review/masks.jsonl"))
+    decisions = Decisions(Path("photos.review/decisions.jsonl"), masks[0]["made_from"])
+    of_image = masks[1]["image_id"]
+    decisions.add((of_image, 0), Decision("clicked", coco_masks.rle(np.eye(3, dtype=bool)), 0.5))
+    result = usam(*arguments)
+    assert "0 looked at" in result.stdout
+    assert "decisions.jsonl: line 3 must be a decision, got b'" in result.stderr
+
+
 def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
     arguments = ("photos", "--export", "reviewed.json", *GRID)
     assert usam(*arguments).exit_code == 0
@@ -286,6 +309,10 @@ def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
         (
             ("photos", "--export", "a", "--format", "yolo"),
             "format must be one of coco, cvat, label-studio, got 'yolo'",
+        ),
+        (
+            ("asked.json", "--images", "photos", "--export", "photos/../asked.json"),
+            "--export must go to a file of its own, got photos/../asked.json of this review",
         ),
         (("photos", "--half", "1/3"), "half must be one of 1/2, 2/2, got '1/3'"),
         (("photos", "--stop-at", "9"), "stop-at must be a number from 0 to 1, got 9"),

@@ -79,6 +79,17 @@ def test_a_killed_run_goes_on_after_the_last_whole_image(cut: int, tmp_path: Pat
         assert resumed.result(2, 1)["score"] == 0.2
 
 
+def test_an_image_of_which_a_mask_was_damaged_is_not_done(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    kept = KeptResults(path, SIGNATURE)
+    kept.keep(1, entries(1))
+    kept.keep(2, [result(score) for score in (0.1, 0.2, 0.3)])
+    kept.keep(3, entries(3))
+    path.write_bytes(path.read_bytes().replace(b'"score": 0.2', b'"score": 0,2'))
+    again = KeptResults(path, SIGNATURE)
+    assert [image_id in again for image_id in (1, 2, 3)] == [True, False, True]
+
+
 def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     KeptResults(path, SIGNATURE).keep(1, entries(1))
