@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,15 @@ _RENAME_EXCHANGE: Final = 2
 """Arguments of Linux's ``renameat2``, from ``fcntl.h`` and ``linux/fs.h``."""
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe, a device or a socket: a program that reads it may wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, for the block to write a file there.
@@ -53,10 +63,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     IsADirectoryError
         If a folder is at ``path``, before the block begins.
     OSError
-        If the file cannot be written; the error names a file.
+        If a pipe or a device is at ``path``, which the file would replace (a superuser's file even
+        replaces ``/dev/null``); or if the file cannot be written. The error names the file.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if is_special(path):
+        raise OSError(errno.EINVAL, "must be a file, got a pipe or a device", str(path))
     with _made(path) as partial:
         for leftover in _leftovers(path):
             leftover.unlink(missing_ok=True)

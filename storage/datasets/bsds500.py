@@ -16,7 +16,7 @@ from jaxtyping import Bool, Integer
 from storage.datasets.frame_folders import paired_stems
 from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source, check_pixels
 from storage.errors import DataError
-from storage.images.image_files import is_special
+from storage.folders import is_special
 from storage.rle import encode_rle
 
 SHARES: Final = (0.003, 0.7)

@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 
 from storage.datasets.object_records import Annotated, Medium, Source
 from storage.errors import DataError, listed
-from storage.images.image_files import DECODER_ERRORS, is_special, open_image, unreadable
+from storage.folders import is_special
+from storage.images.image_files import DECODER_ERRORS, open_image, unreadable
 from storage.rle import encode_rle
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import DataError, shown
-from storage.images.image_files import is_special
+from storage.folders import is_special
 from storage.paths import remedy
 from storage.rle import check_runs, compress_runs, parse_counts
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-import stat
 import struct
 import subprocess
 import zlib
@@ -19,6 +18,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from storage.errors import ImageError
+from storage.folders import is_special
 
 Pixels = UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
 """Pixels of a picture: grey values, or red, green and blue."""
@@ -139,15 +139,6 @@ def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
     The size of a square, mirrored or upside-down image proves nothing: it is the same when upright.
     """
     return orientation == 1 or (orientation in _SIDEWAYS and height_px != width_px)
-
-
-def is_special(path: Path) -> bool:
-    """Whether a path is a pipe, a device or a socket: a program that reads it may wait for ever."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager

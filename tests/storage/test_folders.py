@@ -26,6 +26,7 @@ from storage.folders import (
     whole_folder,
 )
 from tests.fixtures.dead_process import dead_tag
+from tests.fixtures.pipes import pipe_at
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -327,3 +328,12 @@ def test_what_the_dead_of_this_machine_wrote_is_left_and_nothing_else() -> None:
     for tag in (f"01234567-{pid}-{rest}", new_tag(), ""):
         assert not is_left(f".c.0.{tag}.partial")
     assert new_tag() != new_tag()
+
+
+def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    message = "must be a file, got a pipe or a device"
+    with pipe_at(path):
+        with pytest.raises(OSError, match=message), whole_file(path):
+            pytest.fail("the block must not begin")
+        assert path.is_fifo()

@@ -20,7 +20,12 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 
-HEADER = "model,config,file,bytes,sha256,folder"
+
+def list_weights(path: Path) -> None:
+    """List a weights file in the table of the family mini, which lies in the working folder."""
+    line = f"tiny,,tiny.safetensors,{path.stat().st_size},{sha256_file(path)},"
+    table = Path("tables", "mini.csv")
+    table.write_text(f"model,config,file,bytes,sha256,folder\n{line}\n")
 
 
 @pytest.fixture
@@ -39,8 +44,7 @@ def listed_weights(
         path = tables / "mini_weights" / "tiny.safetensors"
         path.parent.mkdir(parents=True)
         save_file(build("mini", model, seed=5).state_dict(), path)
-        line = f"tiny,,tiny.safetensors,,{sha256_file(path)},"
-        (tables / "mini.csv").write_text(f"{HEADER}\n{line}\n")
+        list_weights(path)
         return path
 
     yield put
@@ -80,8 +84,7 @@ def test_weights_that_say_nan_end_the_stage_with_the_image(
     weights = load_file(path)
     weights[name][0] = float("nan")
     save_file(weights, path)
-    table = Path("tables/mini.csv")
-    table.write_text(f"{HEADER}\ntiny,,tiny.safetensors,,{sha256_file(path)},\n")
+    list_weights(path)
     message = refused(capsys)
     what, n_faulty = faulty
     assert message.startswith(f"{what} of ")
