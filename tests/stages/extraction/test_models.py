@@ -24,7 +24,7 @@ def test_a_job_without_the_gpu_that_auto_stands_for_is_told_so(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParamsError, match=r"every worker must have a GPU .* executor\.slurm\.gpus"):
         kept_model(extract_params(device="auto"), "tiny", "cuda")
-    with pytest.raises(ParamsError, match="^device must be auto or cpu where torch sees no GPU"):
+    with pytest.raises(ParamsError, match=r"^device must be auto or cpu where torch sees no GPU"):
         kept_model(extract_params(device="cuda"), "tiny", "cuda")
 
 
