@@ -94,7 +94,9 @@ def review(  # noqa: PLR0913 - one for each option
             raise ParamsError(f"--polygons must come with --format {COCO}, got {form}")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
-        _check_export(export, [Path(source), *folder.glob("*.jsonl")])
+        _check_export(
+            export, [Path(source), folder / "masks.jsonl", *folder.glob("decisions*.jsonl")]
+        )
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",

@@ -314,6 +314,10 @@ def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
             ("asked.json", "--images", "photos", "--export", "photos/../asked.json"),
             "--export must go to a file of its own, got photos/../asked.json of this review",
         ),
+        (
+            ("photos", "--export", "photos.review/masks.jsonl"),
+            "--export must go to a file of its own, got photos.review/masks.jsonl of this review",
+        ),
         (("photos", "--half", "1/3"), "half must be one of 1/2, 2/2, got '1/3'"),
         (("photos", "--stop-at", "9"), "stop-at must be a number from 0 to 1, got 9"),
         (
