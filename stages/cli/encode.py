@@ -52,7 +52,7 @@ Half = Annotated[
     bool, typer.Option("--half", help="Round levels to half precision, for clicks only.")
 ]
 Replace = Annotated[
-    bool, typer.Option("--replace", help="Replace a store of which nothing would be kept.")
+    bool, typer.Option("--replace", help="Replace a store of other settings or images.")
 ]
 
 
@@ -173,7 +173,10 @@ def _former(out: str) -> Store | None:
 
 
 def _check_continued(former: Store, cell: Cell, images: Path) -> None:
-    """Refuse to replace a store of which nothing would be kept: other settings, or other images.
+    """Refuse to replace a store of which little would be kept: other settings, or other images.
+
+    Images are others where fewer than half of the store's are in the folder as they were: folders
+    have names in common, such as 000001.jpg, and may share an image.
 
     Raises
     ------
@@ -185,12 +188,12 @@ def _check_continued(former: Store, cell: Cell, images: Path) -> None:
     if difference is not None:
         raise ParamsError(f"{former} was written under other inputs ({difference}): {advice}")
     pieces = (piece for shard in cell.split.shards.values() for piece in shard.pieces)
-    if {*read_array(former, "input_sha256").tolist()}.isdisjoint(
-        map(cell.split.input_sha256, pieces)
-    ):
+    digests = {*map(cell.split.input_sha256, pieces)}
+    is_kept = [digest in digests for digest in read_array(former, "input_sha256").tolist()]
+    if sum(is_kept) < len(is_kept) / 2:
         raise ParamsError(
-            f"{images} must have an image of {former} ({listed(_files(former))}) unchanged, "
-            f"got {counted(cell.split.n_rows, 'other image')}: {advice}"
+            f"{images} must have at least half of the images of {former} "
+            f"({listed(_files(former))}) unchanged, got {sum(is_kept)} of {len(is_kept)}: {advice}"
         )
 
 

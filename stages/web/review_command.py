@@ -57,6 +57,10 @@ def review(  # noqa: PLR0913 - one for each option
         Path | None,
         typer.Option(metavar="FOLDER", help="For masks and decisions; by default NAME.review."),
     ] = None,
+    replace_masks: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace masks made under other inputs; no decisions."),
+    ] = False,
     half: Half = None,
     stop_at: Annotated[
         float, typer.Option(help="Mean IoU of the masks left at which the page says stop.")
@@ -108,7 +112,9 @@ def review(  # noqa: PLR0913 - one for each option
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"
         with nullcontext() if export else one_writer(path):
-            queue = _queue(review_source, choice, options, path, half, stop_at)
+            queue = _queue(
+                review_source, choice, options, path, half, stop_at, replace_masks=replace_masks
+            )
             if export is not None:
                 _export(export, queue, form, as_polygons=polygons)
                 return
@@ -131,12 +137,15 @@ def _queue(
     path: Path,
     half: str | None,
     stop_at: float,
+    *,
+    replace_masks: bool,
 ) -> ReviewQueue:
     """Segment the images that have no masks yet, and open the queue of the masks of all images.
 
     ``path`` is the file of decisions; masks are kept beside it. Images that cannot be read are left
     out, and listed in ``faults.txt``. ``options`` are those of ``chosen_answers``. ``half``, a key
     of ``HALVES``, takes the images and decisions of one of two reviewers; None takes all.
+    ``replace_masks`` makes masks of other inputs anew, where no decision is about them.
     """
     folder = path.parent
     made_from = {
@@ -162,8 +171,8 @@ def _queue(
             if image.image.file in source.digests
         }
     masks = folder / "masks.jsonl"
-    remedy = f"remove {masks}, or name another folder with --out"
-    if before := signature_of_masks(masks):
+    remedy = "name another folder with --out, or add --replace to replace these masks"
+    if (before := signature_of_masks(masks)) and not replace_masks:
         check_inputs(f"{masks} has masks", before, made_from, remedy)
     results = KeptResults(masks, made_from, digests)
     decided = {image_id for (image_id, _), _ in decisions}

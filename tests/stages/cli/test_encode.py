@@ -198,13 +198,15 @@ def test_a_store_of_other_settings_or_images_is_replaced_only_if_asked_for() -> 
         assert refused.output.startswith("error: photos.zarr was written under other inputs (")
         assert change in refused.output
         assert refused.output.endswith(f"{advice}\n")
-    for path in IMAGES.iterdir():  # as in another folder whose files have the same names
+    for path in sorted(IMAGES.iterdir())[
+        :3
+    ]:  # as in another folder whose files have the same names
         Image.open(path).rotate(180).save(path)
     refused = usam_encode()
     assert refused.exit_code == 1
     names = ", ".join(sorted(SIZES_PX))
-    rule = f"images must have an image of photos.zarr ({names}) unchanged, got 5 other images"
-    assert refused.output == f"error: {rule}{advice}\n"
+    rule = f"images must have at least half of the images of photos.zarr ({names}) unchanged"
+    assert refused.output == f"error: {rule}, got 2 of 5{advice}\n"
     assert files_of(STORE) == whole
     assert usam_encode("--model=large", "--replace").exit_code == 0
     open_embeddings(STORE, {"model": "large"})

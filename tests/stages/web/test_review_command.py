@@ -177,8 +177,8 @@ def test_masks_of_other_settings_take_the_place_of_none_but_not_of_any() -> None
     assert refused.exit_code == 1
     assert "made under other inputs (prompt: everything {'points_per_side': 8" in refused.stderr
     assert masks.read_bytes() == before
-    masks.unlink()  # as the message says
-    assert usam(*grid, "0.5").exit_code == 0
+    assert usam(*grid, "0.5", "--replace").exit_code == 0  # as the message says
+    assert masks.read_bytes() != before
 
 
 def test_masks_of_another_folder_of_this_name_or_of_another_model_are_not_replaced() -> None:
@@ -189,7 +189,7 @@ def test_masks_of_another_folder_of_this_name_or_of_another_model_are_not_replac
     assert usam("photos", *export).exit_code == 0
     masks = Path("photos.review/masks.jsonl")
     before = masks.read_bytes()
-    remedy = "remove photos.review/masks.jsonl, or name another folder with --out"
+    remedy = "name another folder with --out, or add --replace to replace these masks"
     for arguments, change in (
         ((str(other),), f"images: {Path('photos').resolve()} -> {other.resolve()}"),
         (("photos", "--model", "large"), "weights: mini tiny -> mini large"),
