@@ -70,10 +70,10 @@ class GridOptions:
 
 
 def with_records(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of Typer take each field of its parameters that are records as an option.
+    """Make a Typer command whose parameters may be records, such as ``ModelOptions``.
 
-    Of the function, such a parameter is a record as any other: its fields are declared once, for
-    all commands that have it.
+    The command line has an option for each field of a record; ``command`` is called with the
+    record. So options that several commands share are declared once, as the fields of a record.
     """
     signature = inspect.signature(command)
     records = {
