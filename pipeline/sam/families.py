@@ -113,6 +113,14 @@ MINI_TRUNKS: Final = {
 }
 """The image encoders of the mini models: one architecture in four sizes."""
 
+PHOTO_TRUNKS: Final = {
+    "tiny": MiniTrunk(12, (1, 1, 3, 1)),
+    "small": MiniTrunk(16, (1, 2, 3, 1)),
+    "base_plus": MiniTrunk(24, (1, 1, 3, 1)),
+    "large": MiniTrunk(32, (2, 2, 4, 1)),
+}
+"""The image encoders of ``mini-photos``, wider than those of ``mini``."""
+
 _SAM3: Final = Family(
     {"large": TransformersModel("sam3_tracker")},
     image_size_px=1008,
@@ -124,6 +132,9 @@ _SAM3: Final = Family(
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "mini": Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
+    "mini-photos": Family(
+        PHOTO_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4
+    ),
     "sam2": Family(
         {
             "tiny": "configs/sam2/sam2_hiera_t.yaml",

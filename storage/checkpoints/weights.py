@@ -53,8 +53,8 @@ class Checkpoint:
     @property
     def path(self) -> Path:
         """Path of the weights file: in the package for ``mini``, else below ``checkpoints``."""
-        if self.family == "mini":
-            return TABLES / "mini_weights" / self.file
+        if not self.folder:
+            return TABLES / f"{self.family.replace('-', '_')}_weights" / self.file
         return Path("checkpoints", self.family, self.file)
 
     @property

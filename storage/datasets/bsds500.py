@@ -50,7 +50,7 @@ def list_bsds500(source: Source) -> tuple[Medium, ...]:
 
 def _read_segments(source: Source, name: str) -> Iterator[Annotated]:
     label = f"BSDS500 image {name}"
-    maps = _label_maps(source.annotations / f"{name}.mat", label)
+    maps = label_maps(source.annotations / f"{name}.mat", label)
     objects = [
         (annotator * IDS_PER_ANNOTATOR + int(np.flatnonzero(mask)[0]), encode_rle(mask))
         for annotator, labels in enumerate(maps)
@@ -71,7 +71,7 @@ def _segments(labels: Integer[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "
         yield from (parts == part for part in range(1, n_parts + 1) if low <= sizes[part] <= high)
 
 
-def _label_maps(path: Path, label: str) -> Sequence[Integer[np.ndarray, "h w"]]:
+def label_maps(path: Path, label: str) -> Sequence[Integer[np.ndarray, "h w"]]:
     """Read the map of labels of each annotator; all have one size.
 
     Raises a DataError if the file is missing, damaged or of MATLAB 7.3, has no annotator, or its

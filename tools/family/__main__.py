@@ -1,11 +1,17 @@
 """``python -m tools.family``: trains the embedded SAM2 models.
 
-Reads   ``cache/work/family``, where an earlier run was stopped.
-Writes  ``storage/checkpoints/mini_weights``, ``storage/checkpoints/mini.csv``; on the way,
-        ``cache/work/family``.
+``python -m tools.family mini`` learns from drawn scenes, ``python -m tools.family mini-photos
+BSDS500`` from photographs: BSDS500 is the folder that has ``images`` and ``groundTruth``.
+
+Reads   ``BSDS500/images/train``, ``BSDS500/groundTruth/train``; ``cache/work/family/FAMILY``, where
+        an earlier run was stopped.
+Writes  the folder of weights and the table of the family in ``storage/checkpoints``; on the way,
+        ``cache/work/family/FAMILY``.
 """
 
+import argparse
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,13 +23,14 @@ from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from storage.checkpoints.weights import checkpoint
 from storage.paths import WORK
-from tools.family.publishing import publish_mini
-from tools.family.recipe import RECIPE, Recipe, draw_step
+from tools.family.photographs import Photograph, load_photographs
+from tools.family.publishing import publish
+from tools.family.recipe import RECIPES, Recipe, draw_step
 from tools.family.state import load_state, save_state, write_curve
 from tools.family.training import Score, Training, mean_scores
 
-STATE: Final = WORK / "family" / "state.pt"
-"""State of a training, going on or ended; its loss curve lies beside it."""
+STATES: Final = WORK / "family"
+"""Folder of the state of each family's training, going on or ended, and of its loss curve."""
 
 SAVE_EVERY_S: Final = 120.0
 """Pause between two states: what a stopped run loses at most."""
@@ -36,17 +43,28 @@ N_TAUGHT_AT_ONCE: Final = 2
 
 
 def main() -> None:
-    """Train the mini models, from where an earlier run was stopped, and list their weights."""
+    """Train a family, from where an earlier run was stopped, and list its weights."""
+    parser = argparse.ArgumentParser(prog="python -m tools.family")
+    parser.add_argument("family", choices=RECIPES)
+    parser.add_argument("photographs", nargs="?", type=Path, help="folder of BSDS500")
+    options = parser.parse_args()
+    family, state = options.family, STATES / options.family / "state.pt"
+    photographs: Sequence[Photograph] = ()
+    if options.photographs:
+        folders = (options.photographs / name / "train" for name in ("images", "groundTruth"))
+        photographs = load_photographs(*folders)
     with reported_errors():
-        with stoppable(f"the training is kept in {STATE}, up to {SAVE_EVERY_S:.0f} s ago"):
-            training, curve = train_family(RECIPE, STATE)
-        publish_mini(training.image_path_weights())
-        write_curve(checkpoint("mini", "tiny").path.with_name("curve.csv"), curve)
+        with stoppable(f"the training is kept in {state}, up to {SAVE_EVERY_S:.0f} s ago"):
+            training, curve = train_family(RECIPES[family], state, photographs)
+        publish(family, training.image_path_weights())
+        write_curve(checkpoint(family, "tiny").path.with_name("curve.csv"), curve)
     for model in training.models:
-        print(f"{checkpoint('mini', model).path} is trained and listed")
+        print(f"{checkpoint(family, model).path} is trained and listed")
 
 
-def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
+def train_family(
+    recipe: Recipe, state: Path, photographs: Sequence[Photograph] = ()
+) -> tuple[Training, list[Score]]:
     """Train to the end of a recipe, saving now and then; the training and its loss curve."""
     # Several threads add up in another order, so the weights would depend on their number.
     torch.set_num_threads(1)
@@ -60,7 +78,7 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
         ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool,
     ):
         while not training.is_done:
-            recent += training.learn(draw_step(recipe, training.step), pool.map)
+            recent += training.learn(draw_step(recipe, training.step, photographs), pool.map)
             advance(1)
             # Only here, so that a run that was stopped ends with the curve of an undisturbed one.
             if training.step % CURVE_EVERY == 0 or training.is_done:

@@ -1,15 +1,14 @@
-"""Training data of the mini models: drawn scenes and first prompts, one batch per step."""
+"""Training data of the mini models: images and first prompts, one batch per step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
-from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.seeds import derive_seed
+from tools.family.images import MIN_AREA_PX, BatchPlan, DrawImages, Image, draw_some
 from tools.family.prompts import (
     CorrectionPlan,
     Corrections,
@@ -19,27 +18,8 @@ from tools.family.prompts import (
     first_labels,
 )
 
-MIN_AREA_PX: Final = 64
-"""Area of an object that a tile must show for the object to be clicked, and of the ground."""
-
-SCENES_PER_TILE: Final = 0.5
-"""Scenes drawn per tile: less than one, as a scene has several tiles."""
-
 FRAME_STEP_PX: Final = 16
 """Places in a frame are multiples of this, the side of a cell of the encoder's last level."""
-
-Style = Literal["cartoon", "scene"]
-"""Each object in one plain colour, or as drawn."""
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """Settings that determine a batch, together with its step."""
-
-    seed: int
-    scene_size_px: int
-    n_images: int
-    """Scenes, or tiles of scenes."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +43,12 @@ class Batch:
     corrections: Corrections | None = None
 
 
-Image = tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "object size size"]]
-
-
 def draw_batch(
     plan: BatchPlan,
     step: int,
     *,
     size_px: int,
-    style: Style,
+    draw_images: DrawImages,
     n_objects: int,
     corrected: CorrectionPlan | None = None,
     is_framed: bool = False,
@@ -94,17 +71,15 @@ def draw_batch(
     """
     generator = np.random.default_rng(derive_seed(plan.seed, "batch", step))
     n_clicks = draw_n_clicks(generator, is_corrected=corrected is not None)
-    images = _draw_images(generator, plan, step, size_px)
-    if style == "cartoon":
-        images = [(draw_cartoon(generator, masks), masks) for _, masks in images]
+    images = draw_images(generator, plan, step, size_px)
     n_ground = int(corrected is not None and n_clicks > 0)
     rows = [
         row
-        for _, masks in images
-        for row in _draw_rows(generator, masks, n_clicks, n=n_objects, n_ground=n_ground)
+        for image in images
+        for row in _draw_rows(generator, image, n_clicks, n=n_objects, n_ground=n_ground)
     ]
     return Batch(
-        rgb=np.stack([rgb for rgb, _ in images]),
+        rgb=np.stack([image.rgb for image in images]),
         point_px=np.stack([points for points, _ in rows]),
         label=np.tile(np.array(first_labels(n_clicks), np.int32), (len(rows), 1)),
         mask=np.stack([mask for _, mask in rows]).astype(np.uint8),
@@ -121,58 +96,16 @@ def _draw_frame(generator: np.random.Generator, plan: BatchPlan, size_px: int) -
 
 def _draw_rows(
     generator: np.random.Generator,
-    masks: Bool[np.ndarray, "object size size"],
+    image: Image,
     n_clicks: int,
     *,
     n: int,
     n_ground: int,
 ) -> Iterator[tuple[Float32[np.ndarray, "click 2"], Bool[np.ndarray, "size size"]]]:
     """First prompts of an image with their masks; the last of them on the ground, if it shows."""
-    ground = np.logical_not(np.logical_or.reduce(masks))
-    if ground.sum() < MIN_AREA_PX:
+    if image.ground.sum() < MIN_AREA_PX:
         n_ground = 0
-    for number in _draw_some(generator, len(masks), n - n_ground):
-        yield draw_first(generator, masks[number], n_clicks), masks[number]
+    for number in draw_some(generator, len(image.masks), n - n_ground):
+        yield draw_first(generator, image.masks[number], n_clicks), image.masks[number]
     for _ in range(n_ground):
-        yield draw_first(generator, ground, n_clicks), np.zeros_like(ground)
-
-
-def _draw_images(
-    generator: np.random.Generator, plan: BatchPlan, step: int, size_px: int
-) -> list[Image]:
-    is_whole = size_px == plan.scene_size_px
-    n_scenes = plan.n_images if is_whole else ceil(SCENES_PER_TILE * plan.n_images)
-    first = step * plan.n_images
-    seeds = scene_seeds(plan.seed, "family", first + n_scenes)[first:]
-    scenes = [draw_scene(seed, plan.scene_size_px) for seed in seeds]
-    if is_whole:
-        return [(scene.rgb, scene.masks) for scene in scenes]
-    tiles = [tile for scene in scenes for tile in _tiles(scene, size_px)]
-    return [tiles[number] for number in _draw_some(generator, len(tiles), plan.n_images)]
-
-
-def _tiles(scene: Scene, size_px: int) -> Iterator[Image]:
-    """Tiles of a scene that show enough of an object."""
-    for y in range(0, len(scene.rgb), size_px):
-        for x in range(0, len(scene.rgb), size_px):
-            box = slice(y, y + size_px), slice(x, x + size_px)
-            masks = scene.masks[:, *box]
-            is_visible = masks.sum((1, 2)) >= MIN_AREA_PX
-            if is_visible.any():
-                yield scene.rgb[box], np.ascontiguousarray(masks[is_visible])
-
-
-def draw_cartoon(
-    generator: np.random.Generator, masks: Bool[np.ndarray, "object size size"]
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Objects in random colours on a random ground, the smaller ones on the larger."""
-    rgb = np.empty((*masks.shape[1:], 3), np.uint8)
-    rgb[:] = generator.integers(0, 256, 3)
-    for number in np.argsort(-masks.sum((1, 2)), kind="stable"):
-        rgb[masks[number]] = generator.integers(0, 256, 3)
-    return rgb
-
-
-def _draw_some(generator: np.random.Generator, n: int, n_drawn: int) -> list[int]:
-    """Numbers below ``n`` in random order, repeated where there are too few."""
-    return [int(number) for number in np.resize(generator.permutation(n), n_drawn)]
+        yield draw_first(generator, image.ground, n_clicks), np.zeros_like(image.ground)

@@ -11,7 +11,7 @@ from storage.errors import WeightsError
 from storage.folders import sha256_file, whole_file
 
 
-def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def publish(family: str, models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write the weights of some models, then list them in the family's table.
 
     The same weights give the same bytes. Each file appears whole, the table last.
@@ -21,8 +21,8 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     WeightsError
         If a model is unknown, or a weight is not finite in half precision.
     """
-    table = weights.TABLES / "mini.csv"
-    sizes = {model: _write(model, tensors) for model, tensors in models.items()}
+    table = weights.TABLES / f"{family}.csv"
+    sizes = {model: _write(family, model, tensors) for model, tensors in models.items()}
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lines = [line | sizes.get(line["model"], {}) for line in reader]
@@ -33,9 +33,9 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         writer.writerows(lines)
 
 
-def _write(model: str, tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+def _write(family: str, model: str, tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Write one file; return its size and sha256 for the table."""
-    path = weights.checkpoint("mini", model).path
+    path = weights.checkpoint(family, model).path
     data = save({name: _halved(name, tensors[name]) for name in sorted(tensors)})
     with whole_file(path) as partial:
         partial.write_bytes(data)

@@ -1,13 +1,20 @@
-"""How the mini models are trained: one recipe for all four, with the numbers of the shipped run."""
+"""How the mini models are trained: a recipe for each family, with the numbers it shipped by."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
-from typing import Final
+from typing import Final, Literal
 
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
-from tools.family.batches import Batch, BatchPlan, Style, draw_batch
+from tools.family.batches import Batch, draw_batch
+from tools.family.images import BatchPlan, DrawImages, draw_cartoons, draw_scenes
 from tools.family.loss import Criterion
+from tools.family.photographs import Photograph, draw_photographs
 from tools.family.prompts import CorrectionPlan
+
+Style = Literal["cartoon", "scene", "photograph"]
+"""Scenes with each object in one plain colour, or as drawn; or photographs, and some scenes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,10 @@ class Recipe:
 
     batches: BatchPlan
     phases: tuple[Phase, ...]
+    family: str = "mini"
+    starts: Mapping[str, str] | None = None
+    """By model, the model of ``mini`` whose published weights it grows from; None if all begin with
+    random weights."""
     decoder_seed: int = 0
     """Seed of the weights outside the image encoder, which all members start with."""
     weight_decay: float = 0.05
@@ -83,14 +94,19 @@ class Recipe:
         return replace(self, phases=tuple(begun))
 
 
-def draw_step(recipe: Recipe, step: int) -> Batch:
+def draw_step(recipe: Recipe, step: int, photographs: Sequence[Photograph] = ()) -> Batch:
     """Batch of a step."""
     phase, _ = recipe.at(step)
+    styles: dict[Style, DrawImages] = {
+        "cartoon": draw_cartoons,
+        "scene": draw_scenes,
+        "photograph": partial(draw_photographs, photographs),
+    }
     return draw_batch(
         recipe.batches,
         step,
         size_px=phase.image_size_px,
-        style=phase.style,
+        draw_images=styles[phase.style],
         n_objects=phase.n_objects,
         corrected=phase.corrected,
         is_framed=phase.is_framed,
@@ -166,4 +182,41 @@ RECIPE: Final = Recipe(
         ),
     ),
 )
-"""The recipe of the shipped weights."""
+"""The recipe of ``mini``."""
+
+PHOTO_RECIPE: Final = Recipe(
+    batches=BatchPlan(seed=1, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8),
+    phases=(
+        Phase(
+            "tiles", 2000, 128, "photograph", "overlap", (1e-3, 7e-4), is_framed=True, n_warm_up=50
+        ),
+        Phase("photographs", 900, 256, "photograph", "overlap", (7e-4, 4e-4)),
+        Phase(
+            "corrected tiles",
+            1000,
+            128,
+            "photograph",
+            "overlap",
+            (6e-4, 4e-4),
+            n_objects=4,
+            corrected=ONE,
+            is_framed=True,
+        ),
+        Phase(
+            "corrected photographs",
+            800,
+            256,
+            "photograph",
+            "overlap",
+            (4e-4, 0.0),
+            n_objects=4,
+            corrected=CorrectionPlan(1, mask_share=0.8, central_share=0.8),
+            gain_weight=0.5,
+        ),
+    ),
+    family="mini-photos",
+    starts={"tiny": "small", "small": "base_plus", "base_plus": "small", "large": "base_plus"},
+)
+"""The recipe of ``mini-photos``."""
+
+RECIPES: Final = {recipe.family: recipe for recipe in (RECIPE, PHOTO_RECIPE)}

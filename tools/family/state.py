@@ -10,18 +10,17 @@ from typing import Any
 
 import torch
 
-from pipeline.sam.families import MINI_TRUNKS
 from storage.errors import WeightsError
 from storage.folders import whole_file
 from tools.family.recipe import Recipe
-from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training
+from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training, trunks
 
 
 def recipe_signature(recipe: Recipe, step: int) -> str:
     """Digest of all numbers that some steps depend on: those of the phases that have begun, those
     that make the models, and the rules of learning rates.
     """
-    numbers = (recipe.up_to(step), MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
+    numbers = (recipe.up_to(step), trunks(recipe.family), RATED_WIDTH, TRUNK_READERS)
     return hashlib.sha256(repr(numbers).encode()).hexdigest()
 
 

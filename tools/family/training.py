@@ -11,14 +11,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.sam.building import IMAGE_PATH, build
-from pipeline.sam.families import MINI_TRUNKS
+from pipeline.sam.building import IMAGE_PATH, build, fit_weights
+from pipeline.sam.families import FAMILIES, MINI_TRUNKS, MiniTrunk
 from pipeline.seeds import derive_seed
+from stages.extraction.models import read_weights
+from storage.checkpoints.weights import verified_weights
 from tools.family.batches import Batch
 from tools.family.forward import Network
 from tools.family.recipe import Phase, Recipe, learning_rate
 from tools.family.rounds import learn_rounds
-from tools.family.starts import attentive, versatile
+from tools.family.starts import attentive, grown, versatile
 
 ENCODER: Final = "image_encoder."
 """Prefix of the weights in which the members differ from the start."""
@@ -75,7 +77,10 @@ class Training:
         self.recipe = recipe
         self.step = 0
         """Steps done, which is the number of the next one."""
-        self.models = {name: _start(name, recipe) for name in MINI_TRUNKS}
+        self.models = {
+            name: _start(name, recipe) if recipe.starts is None else _grow(name, recipe)
+            for name in trunks(recipe.family)
+        }
         self._optimizers = {
             name: _optimizer(name, model, recipe) for name, model in self.models.items()
         }
@@ -172,6 +177,24 @@ def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_nor
     optimizer.step()
 
 
+def trunks(family: str) -> dict[str, MiniTrunk]:
+    """The image encoder of each model of an embedded family."""
+    models = FAMILIES[family].models.items()
+    return {name: trunk for name, trunk in models if isinstance(trunk, MiniTrunk)}
+
+
+def _grow(name: str, recipe: Recipe) -> Network:
+    """Build a member that computes what a published model of ``mini`` does."""
+    seed = derive_seed(recipe.batches.seed, "build", name) >> 1
+    model = build(recipe.family, name, seed=seed)
+    start = (recipe.starts or {})[name]
+    path, _ = verified_weights("mini", start)
+    weights = {key: weight.float() for key, weight in read_weights(path).items()}
+    larger = grown(weights, MINI_TRUNKS[start], trunks(recipe.family)[name], seed)
+    fit_weights(model, larger, source=f"mini {start}")
+    return model
+
+
 def _start(name: str, recipe: Recipe) -> Network:
     """Build a member whose decoder looks at the click.
 
@@ -200,7 +223,7 @@ def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimiz
     table 3, Adam); all others learn at the same rate in every member. At one rate for all, wide
     trunks fall behind narrow ones.
     """
-    narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
+    narrowness = RATED_WIDTH / trunks(recipe.family)[name].width
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for key, parameter in model.named_parameters():
         if key.startswith(IMAGE_PATH):
