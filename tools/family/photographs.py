@@ -108,7 +108,7 @@ def draw_photograph(
     No place is known to have no object.
     """
     while True:
-        photograph = photographs[generator.integers(len(photographs))]
+        photograph = photographs[int(generator.integers(len(photographs)))]
         rgb, masks = _draw_tile(generator, photograph, size_px, share)
         rgb = _recolour(generator, rgb)
         if generator.uniform() < PASTED_SHARE:
@@ -169,8 +169,8 @@ def _segment(generator: np.random.Generator, labels: Labels, part: int) -> Mask:
         touching = np.bincount(labels[around], minlength=1)
         neighbours = np.flatnonzero(touching >= MIN_BORDER_PX)
         if neighbours.size:
-            mask |= labels == generator.choice(neighbours)
-    return mask
+            return np.asarray(mask | (labels == generator.choice(neighbours)))
+    return np.asarray(mask)
 
 
 def _paste(
@@ -181,8 +181,8 @@ def _paste(
 ) -> tuple[Rgb, list[Mask]]:
     """Cut objects out of other photographs and lay them on an image; they hide what is below."""
     for _ in range(generator.integers(1, MAX_PASTED, endpoint=True)):
-        photograph = photographs[generator.integers(len(photographs))]
-        labels = photograph.maps[generator.integers(len(photograph.maps))]
+        photograph = photographs[int(generator.integers(len(photographs)))]
+        labels = photograph.maps[int(generator.integers(len(photograph.maps)))]
         parts = sized_parts(labels)
         if not parts.size:
             continue
@@ -226,7 +226,8 @@ def _recolour(generator: np.random.Generator, rgb: Rgb) -> Rgb:
     level = pixels.mean()
     pixels = level + (pixels - level) * np.float32(generator.uniform(0.7, 1.3))
     tint = generator.uniform(-25, 25) + generator.uniform(-12, 12, 3)
-    return np.clip(pixels + tint.astype(np.float32), 0, 255).astype(np.uint8)
+    recoloured: Rgb = np.clip(pixels + tint.astype(np.float32), 0, 255).astype(np.uint8)
+    return recoloured
 
 
 def _soften(generator: np.random.Generator, rgb: Rgb) -> Rgb:
@@ -234,6 +235,9 @@ def _soften(generator: np.random.Generator, rgb: Rgb) -> Rgb:
     if generator.uniform() >= SOFTENED_SHARE:
         return rgb
     if generator.uniform() < 0.5:  # noqa: PLR2004 - as many blurred as compressed
-        return cv2.GaussianBlur(rgb, (0, 0), generator.uniform(0.5, 1.2))
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), generator.uniform(0.5, 1.2)))
+    # OpenCV takes red for blue: the compression weighs them in another way, which is no matter here.
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(20, 80))]
-    return cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
+    assert decoded is not None  # just encoded
+    return np.asarray(decoded)

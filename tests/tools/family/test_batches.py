@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from tools.family.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
+from tools.family.batches import Batch, draw_batch
+from tools.family.images import MIN_AREA_PX, BatchPlan, DrawImages, draw_cartoons, draw_scenes
 from tools.family.prompts import CorrectionPlan
 
 PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2)
 SIZES = pytest.mark.parametrize("size_px", [64, 32])
-STYLES = pytest.mark.parametrize("style", ["cartoon", "scene"])
+STYLES = pytest.mark.parametrize("draw_images", [draw_cartoons, draw_scenes])
 
 
 def draw(
     step: int,
     size_px: int = 64,
-    style: Style = "scene",
+    draw_images: DrawImages = draw_scenes,
     plan: BatchPlan = PLAN,
     *,
     n_objects: int = 6,
@@ -26,7 +27,7 @@ def draw(
         plan,
         step,
         size_px=size_px,
-        style=style,
+        draw_images=draw_images,
         n_objects=n_objects,
         corrected=corrected,
         is_framed=is_framed,
@@ -45,8 +46,8 @@ def test_steps_draw_their_own_scenes_from_the_seeds_of_the_family() -> None:
 @SIZES
 @STYLES
 @pytest.mark.parametrize("step", range(4))
-def test_every_click_is_on_its_object(step: int, size_px: int, style: Style) -> None:
-    batch = draw(step, size_px, style)
+def test_every_click_is_on_its_object(step: int, size_px: int, draw_images: DrawImages) -> None:
+    batch = draw(step, size_px, draw_images)
     assert batch.rgb.shape == (2, size_px, size_px, 3)
     assert len(batch.point_px) == len(batch.mask) == 12
     for points, mask in zip(batch.point_px.astype(int), batch.mask, strict=True):

@@ -1,7 +1,8 @@
 """``python -m tools.family``: stopped and taken up again, it ends as if nothing had happened."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from storage.errors import WeightsError
 from tests.fixtures.mini import MODELS
 from tools.family import __main__ as command
 from tools.family.__main__ import train_family
-from tools.family.batches import Batch, BatchPlan
+from tools.family.batches import Batch
+from tools.family.images import BatchPlan
+from tools.family.photographs import Photograph
 from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe, draw_step
@@ -60,10 +63,10 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
 ) -> None:
     whole, _ = train_family(RECIPE, tmp_path / "whole" / "state.pt")
 
-    def stopping(recipe: Recipe, step: int) -> Batch:
+    def stopping(recipe: Recipe, step: int, photographs: Sequence[Photograph]) -> Batch:
         if step == 3:
             raise Stopped
-        return draw_step(recipe, step)
+        return draw_step(recipe, step, photographs)
 
     with monkeypatch.context() as patch:
         patch.setattr(command, "draw_step", stopping)
@@ -83,7 +86,8 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
 ) -> None:
     tables = copy_tables(tmp_path / "checkpoints")
     monkeypatch.setattr(weights, "TABLES", tables)
-    monkeypatch.setattr(command, "RECIPE", RECIPE)
+    monkeypatch.setattr(command, "RECIPES", {"mini": RECIPE})
+    monkeypatch.setattr(sys, "argv", ["family", "mini"])
     monkeypatch.chdir(tmp_path)
     command.main()
     small = weights.checkpoint("mini", "small").path
@@ -111,7 +115,8 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
         tables = copy_tables(tmp_path / run / "checkpoints")
         with monkeypatch.context() as patch:
             patch.setattr(weights, "TABLES", tables)
-            patch.setattr(command, "RECIPE", recipe)
+            patch.setattr(command, "RECIPES", {"mini": recipe})
+            patch.setattr(sys, "argv", ["family", "mini"])
             patch.chdir(tmp_path / run)
             command.main()
         written.append(files(tables / "mini_weights"))

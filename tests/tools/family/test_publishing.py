@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from storage.checkpoints import weights
 from storage.errors import WeightsError
-from tools.family.publishing import publish_mini
+from tools.family.publishing import publish
 
 GENERATOR = np.random.default_rng(0)
 WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name in ("b", "a")}
@@ -29,7 +29,7 @@ def tiny_of(table: Path) -> Path:
 
 
 def test_published_weights_are_listed_and_verified(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS})
+    publish("mini", {"tiny": WEIGHTS})
     path, sha256 = weights.verified_weights("mini", "tiny")
     assert path == tiny_of(table)
     record = weights.checkpoint("mini", "tiny")
@@ -39,7 +39,7 @@ def test_published_weights_are_listed_and_verified(table: Path) -> None:
 
 
 def test_published_weights_are_half_as_precise(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS})
+    publish("mini", {"tiny": WEIGHTS})
     loaded = load_file(tiny_of(table))
     assert list(loaded) == ["a", "b"]
     for name, value in loaded.items():
@@ -49,7 +49,7 @@ def test_published_weights_are_half_as_precise(table: Path) -> None:
 
 def test_lines_of_other_models_stay_as_they_are(table: Path) -> None:
     before = table.read_text(encoding="utf-8").splitlines()
-    publish_mini({"small": WEIGHTS})
+    publish("mini", {"small": WEIGHTS})
     after = table.read_text(encoding="utf-8").splitlines()
     assert len(after) == len(before)
     changed = [line for line, old in zip(after, before, strict=True) if line != old]
@@ -63,6 +63,6 @@ def test_a_weight_beyond_half_precision_is_named_and_nothing_is_listed(
     before = table.read_bytes()
     broken = WEIGHTS | {"neck": np.array([1.0, value], np.float32)}
     with pytest.raises(WeightsError, match="weight neck must be finite in half precision, got"):
-        publish_mini({"tiny": broken})
+        publish("mini", {"tiny": broken})
     assert table.read_bytes() == before
     assert not tiny_of(table).exists()

@@ -9,8 +9,9 @@ import torch
 from pipeline.predictor.uncertainty import bounded
 from pipeline.prompts import central_error
 from pipeline.sam.building import build
-from tools.family.batches import Batch, BatchPlan, draw_batch
+from tools.family.batches import Batch, draw_batch
 from tools.family.forward import Answer
+from tools.family.images import BatchPlan, draw_scenes
 from tools.family.loss import MEMBER, assess, doubled, gain_loss, object_loss
 from tools.family.prompts import CorrectionPlan
 from tools.family.rounds import PROPOSALS, SINGLE, Round, decode_rounds, learn_round, learn_rounds
@@ -22,7 +23,14 @@ MODEL = build("mini", "tiny", seed=3)
 def batch(n_first: int, *, is_mask_given: bool = True) -> Batch:
     """A batch whose first prompts have so many points."""
     drawn = (
-        draw_batch(PLAN, step, size_px=64, style="scene", n_objects=3, corrected=CorrectionPlan(2))
+        draw_batch(
+            PLAN,
+            step,
+            size_px=64,
+            draw_images=draw_scenes,
+            n_objects=3,
+            corrected=CorrectionPlan(2),
+        )
         for step in range(200)
     )
     found = next(
@@ -128,7 +136,7 @@ def test_a_click_on_the_ground_teaches_only_that_there_is_no_object() -> None:
 
 
 def test_batches_without_corrections_have_one_round_of_proposals() -> None:
-    drawn = draw_batch(PLAN, 0, size_px=64, style="scene", n_objects=4)
+    drawn = draw_batch(PLAN, 0, size_px=64, draw_images=draw_scenes, n_objects=4)
     (first,) = rounds_of(drawn)
     with torch.no_grad():
         lesson = learn_rounds(MODEL, drawn, "balanced")

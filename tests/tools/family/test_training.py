@@ -10,7 +10,7 @@ import torch
 from pipeline.sam.building import IMAGE_PATH, build
 from pipeline.sam.families import MINI_TRUNKS
 from tests.fixtures.mini import MODELS
-from tools.family.batches import BatchPlan
+from tools.family.images import BatchPlan
 from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import Phase, Recipe, draw_step, learning_rate
 from tools.family.starts import NECK_SCALE, attentive, versatile
