@@ -17,8 +17,8 @@ from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
 from pipeline.prompts import GroundTruth, central_error, measure_objects
 from pipeline.scenes.scene import Role, draw_scene, scene_seeds
 from stages.settings.params import read_params
-from storage.datasets.coco import list_coco
 from storage.datasets.object_records import Source
+from storage.datasets.readers import DATA_SETS, collect
 from storage.images.image_files import read_rgb
 from storage.rle import decode_rle
 
@@ -42,6 +42,9 @@ PROMPTS: Final[Mapping[str, str]] = {
 }
 """Kinds of prompts by their names in rows; the last also gives the logits of the mask before."""
 
+PER_PHOTOGRAPH: Final = 15
+"""Objects of a photograph of BSDS500, as ``max_objects_per_image``."""
+
 N_RESAMPLES: Final = 2000
 """Resamples of the images for the intervals of tables."""
 
@@ -56,13 +59,23 @@ def drawn_images(seed: int, role: Role, n: int) -> Iterator[Image]:
 
 def coco_images(folder: Path) -> Iterator[Image]:
     """Read the images of ``annotations.json`` in a folder from its sub-folder ``images``."""
-    source = Source(folder / "images", folder / "annotations.json")
-    for medium in list_coco(source):
-        for annotated in medium.read_annotated():
-            size = annotated.image.height_px, annotated.image.width_px
-            masks = np.array([decode_rle(rle, *size) for _, rle in annotated.masks])
-            rgb = read_rgb(folder / "images" / annotated.image.file)
-            yield rgb, masks[masks.any(axis=(1, 2))]
+    return _annotated("coco", Source(folder / "images", folder / "annotations.json"), None)
+
+
+def bsds500_images(folder: Path, part: str) -> Iterator[Image]:
+    """Read a part of BSDS500, with the objects that ``params/photographs.yaml`` takes."""
+    source = Source(folder / "images" / part, folder / "groundTruth" / part)
+    return _annotated("bsds500", source, PER_PHOTOGRAPH)
+
+
+def _annotated(reader: str, source: Source, per_image: int | None) -> Iterator[Image]:
+    media = DATA_SETS[reader].list_media(source)
+    records = collect(media, source, min_area_px=1, max_objects=None, max_per_image=per_image)
+    for index, image in enumerate(records.images):
+        size = image.height_px, image.width_px
+        objects = (row for row in records.objects if row.image_index == index)
+        masks = np.array([decode_rle(row.mask_rle, *size) for row in objects])
+        yield read_rgb(source.images / image.file), masks
 
 
 def iou_of(first: Mask, second: Mask) -> float:

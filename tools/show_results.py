@@ -2,9 +2,8 @@
 
 Reads   ``results/splits/shapes_further`` and ``results/splits/shapes_val``, of
         ``params/results.yaml``; in ``docs/results.md``, the table of ``tools.show_replication``.
-Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md``,
-        ``docs/results.md`` and ``docs/mini.md``; ``docs/curves.svg``;
-        ``stages/cli/shipped_results.json``.
+Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md`` and
+        ``docs/results.md``; ``docs/curves.svg``; ``stages/cli/shipped_results.json``.
 """
 
 import json
@@ -31,7 +30,7 @@ from pipeline.scoring.measures import (
     uncertainty_column,
 )
 from pipeline.scoring.scores import names_of
-from pipeline.scoring.tasks import REFINED, default_model, judged_proposal, shown_model
+from pipeline.scoring.tasks import default_model, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS, USED
 from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
@@ -56,7 +55,7 @@ FURTHER: Final = "shapes_further"
 """Scenes on which nothing was chosen; README and docs/results.md are about these."""
 
 VAL: Final = "shapes_val"
-"""Scenes of the model card."""
+"""Scenes that choose the measures which README names."""
 
 IS_BASE: Final = (SELECTED, SELECTED_CODES)
 """Masks with which the others are compared, at the sizes of the image and of the stored masks."""
@@ -65,20 +64,6 @@ REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
 
 FIGURE: Final = Path("docs") / "curves.svg"
-
-SCORES_LEAD: Final = (
-    f"Mean IoU of {{n_objects}} objects of {VAL} in %, in brackets its 95 % interval over the "
-    "images: of the best of three proposals from one click, and of the selected one, with the "
-    "highest SamScore, from one and from eight; then the correlation of its IoU from one click "
-    "with its SamScore:"
-)
-
-SCORED: Final = {
-    "best": "best",
-    "selected": "selected",
-    REFINED["selected"]: "selected, 8 clicks",
-}
-"""Masks of the model card, with the headings of their columns."""
 
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
@@ -109,7 +94,6 @@ def main() -> None:
     replace_block(Path("README.md"), "better-masks", better_masks_block(masks))
     better_table = f"\n{better_masks_table(masks)}\n"
     replace_block(Path("docs") / "results.md", "better-masks", better_table)
-    replace_block(Path("docs") / "mini.md", "results", scores_block(of_val))
     (used,) = of_protocol({FURTHER: results}, USED).values()
     SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
     FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
@@ -469,28 +453,6 @@ def knows_truth(protocol: str, task: str, measure: str) -> bool:
     name, _, _ = measure.partition("@")
     of_best = judged_proposal(protocol, task) == "best" and name not in OF_NO_PROPOSAL
     return of_best or name in KNOWS_TRUTH
-
-
-def scores_block(results: SplitResults) -> str:
-    """Mean IoU of every model, and the correlation of IoU with SamScore."""
-    scores = in_percent(score_rows({VAL: results}, ["mean_iou"]))
-    scores = scores[scores["view"] == "identity"]
-    rows = pivot(scores, ["model", "proposal"], "statistic").to_dict("records")
-    iou = {(row["model"], row["proposal"]): row for row in rows}
-    correlation = results.correlation.query("row == 'iou_gt' and protocol == @USED")
-    of_score = correlation.drop_duplicates("model").set_index("model")[BASELINE]
-    models = list(scores["model"].unique())
-    cells = [
-        [
-            model,
-            *(with_bounds(iou[model, proposal], "mean_iou") for proposal in SCORED),
-            f"{of_score[model]:.2f}",
-        ]
-        for model in models
-    ]
-    header = ["model", *SCORED.values(), "correlation"]
-    lead = SCORES_LEAD.format(n_objects=results.run["n_objects"])
-    return f"{lead}\n\n{table(header, cells)}"
 
 
 def starred(label: str) -> str:

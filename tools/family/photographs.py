@@ -236,7 +236,7 @@ def _soften(generator: np.random.Generator, rgb: Rgb) -> Rgb:
         return rgb
     if generator.uniform() < 0.5:  # noqa: PLR2004 - as many blurred as compressed
         return np.asarray(cv2.GaussianBlur(rgb, (0, 0), generator.uniform(0.5, 1.2)))
-    # OpenCV takes red for blue: the compression weighs them in another way, which is no matter here.
+    # OpenCV takes red for blue, and compresses them a little otherwise: no matter here.
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(20, 80))]
     decoded = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
     assert decoded is not None  # just encoded
