@@ -17,7 +17,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results reproduce docs test test-slow test-full test-stores lint bench bench-full site wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results results-drawn results-photographs reproduce docs test test-slow test-full test-stores lint bench bench-full site wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,22 +59,37 @@ demo-heads:
 demo-entropies:
 	$(REPRO) 'embed@*' 'extract@*' 'entropy@*'
 
-# Folder of photographs, with `images` and COCO's `annotations.json`, that docs count, too.
+# Folder of photographs of COCO, with `images` and `annotations.json`, that docs count, too.
 PHOTOGRAPHS = ../shared/samples/photographs
-results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and what README and docs show
+results: $(INSTALLED) ## make the shipped heads and what README and docs show, by the next two targets
+	$(MAKE) --no-print-directory results-drawn
+	$(if $(wildcard data/BSDS500),$(MAKE) --no-print-directory results-photographs,@echo "data/BSDS500 is not here: what README and docs say of photographs stays")
+	$(BIN)/python -m tools.show_family $(wildcard $(PHOTOGRAPHS))
+
+# A run with other params, in the place of params.yaml.
+define run-params
 	git diff --quiet HEAD -- params.yaml || { echo "params.yaml must have no changes: its place is needed" >&2; exit 1; }
-	cp params/results.yaml params.yaml
+	cp params/$(1).yaml params.yaml
 	$(MAKE) --no-print-directory demo
+endef
+
+results-drawn: $(INSTALLED) ## run params/results.yaml: drawn scenes
+	$(call run-params,results)
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
 	$(BIN)/python -m tools.show_replication
-	$(BIN)/python -m tools.show_results
-	$(BIN)/python -m tools.show_prompts
+	$(BIN)/python -m tools.show_results drawn
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_annotations
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
+	git checkout --quiet HEAD -- params.yaml
+
+results-photographs: $(INSTALLED) ## run params/photographs.yaml: data/BSDS500, as its authors publish it
+	$(call run-params,photographs)
+	$(BIN)/usam heads export bsds_val storage/head_files/mini-photos.safetensors --half
+	$(BIN)/python -m tools.show_results photographs
 	git checkout --quiet HEAD -- params.yaml
 
 reproduce: $(RUNS) ## on a GPU, fetch COCO and SAM 2.1 and print the paper's numbers beside ours

@@ -1,12 +1,17 @@
-"""Writes sentences and tables of the results into README and docs: ``make results``.
+"""Writes sentences and tables of the results into README and docs.
 
-Reads   ``results/splits/shapes_further`` and ``results/splits/shapes_val``, of
-        ``params/results.yaml``; in ``docs/results.md``, the table of ``tools.show_replication``.
-Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md`` and
-        ``docs/results.md``; ``docs/curves.svg``; ``stages/cli/shipped_results.json``.
+``python -m tools.show_results drawn`` is a part of ``make results-drawn``, and with
+``photographs`` of ``make results-photographs``.
+
+Reads   ``results/splits`` of the two splits of the images, of ``params/results.yaml`` or
+        ``params/photographs.yaml``; the table of ``tools.show_replication`` in ``docs/results.md``.
+Writes  in ``docs/results.md``, the parts of these images and the table of what carries over; of
+        drawn scenes, ``stages/cli/shipped_results.json``; of photographs, the results in
+        ``README.md``, and ``docs/curves.svg``.
 """
 
 import json
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +56,27 @@ from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import read_block, replace_block, table
 
-FURTHER: Final = "shapes_further"
-"""Scenes on which nothing was chosen; README and docs/results.md are about these."""
 
-VAL: Final = "shapes_val"
-"""Scenes that choose the measures which README names."""
+@dataclass(frozen=True)
+class World:
+    """Images that results are about."""
+
+    name: str
+    """As blocks of docs/results.md begin with it."""
+    split: str
+    """Images on which no measure was chosen: all numbers are of these."""
+    chosen_on: str
+    """Images that choose the measures which sentences name."""
+    images: str
+    """What they are, in words."""
+
+
+DRAWN: Final = World("drawn", "shapes_further", "shapes_val", "drawn scenes, by the family mini")
+PHOTOGRAPHS: Final = World(
+    *("photographs", "bsds_test", "bsds_train"),
+    "photographs (the test part of BSDS500), by the family mini-photos",
+)
+WORLDS: Final = {world.name: world for world in (DRAWN, PHOTOGRAPHS)}
 
 IS_BASE: Final = (SELECTED, SELECTED_CODES)
 """Masks with which the others are compared, at the sizes of the image and of the stored masks."""
@@ -63,6 +84,8 @@ IS_BASE: Final = (SELECTED, SELECTED_CODES)
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
 
+README: Final = Path("README.md")
+PAGE: Final = Path("docs") / "results.md"
 FIGURE: Final = Path("docs") / "curves.svg"
 
 OF_NO_PROPOSAL: Final = (
@@ -80,23 +103,35 @@ HEADS_IN_WORDS: Final = {"usam": "the paper's heads", "usam_ours": "heads of thi
 MARK: Final = "†"
 """Marks a number that was computed with the ground truth."""
 
+MARGINS: Final = "### Margins by model"
+
 STYLES: Final = {"better": "**{}**", "worse": "*{}*"}
 """Markdown of numbers by their verdict."""
 
 
-def main() -> None:
-    """Rewrite the pages and the figure."""
-    results, of_val = (read_results(results_dir(split)) for split in (FURTHER, VAL))
-    rows = comparisons({FURTHER: results, VAL: of_val}, FURTHER, chosen_on=VAL)
-    replace_block(Path("README.md"), "results", readme_block(results, rows))
-    replace_block(Path("docs") / "results.md", "results", results_block(results, rows))
-    masks = better_masks(results)
-    replace_block(Path("README.md"), "better-masks", better_masks_block(masks))
-    better_table = f"\n{better_masks_table(masks)}\n"
-    replace_block(Path("docs") / "results.md", "better-masks", better_table)
-    (used,) = of_protocol({FURTHER: results}, USED).values()
-    SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
-    FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
+def main(name: str) -> None:
+    """Rewrite what the pages say of some images."""
+    world = WORLDS[name]
+    splits = world.split, world.chosen_on
+    by_split = {split: read_results(results_dir(split)) for split in splits}
+    results = by_split[world.split]
+    rows = comparisons(by_split, world.split, chosen_on=world.chosen_on)
+    summary = summary_block(world, results, rows)
+    masks = better_masks(results, world.split)
+    for block, text in {
+        "summary": summary,
+        "results": results_block(results, rows, world.split),
+        "better-masks": f"\n{better_masks_table(masks)}\n",
+    }.items():
+        replace_block(PAGE, f"{name}-{block}", text)
+    replace_block(PAGE, "carried", carried_table(PAGE))
+    if world is DRAWN:
+        SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
+    else:
+        replace_block(README, "results", summary)
+        replace_block(README, "better-masks", better_masks_block(masks))
+        (used,) = of_protocol({world.split: results}, USED).values()
+        FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
 
 
 def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
@@ -104,20 +139,26 @@ def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
     words = {
         "n_objects": results.run["n_objects"],
         "n_images": results.run["n_groups"],
-        "sentences": conclusions(results, rows),
+        "sentences": conclusions(DRAWN, results, rows),
     }
     return json.dumps(words, indent=2, ensure_ascii=False) + "\n"
 
 
-def conclusions(results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
-    """Sentences about measures, fresh scenes and predicted IoUs, by subject.
+def conclusions(world: World, results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
+    """Sentences about measures, of drawn scenes about fresh ones, and about predicted IoUs.
 
-    ``rows`` is the table of comparisons.
+    They are by subject. ``rows`` is the table of comparisons.
     """
-    return sentences(rows, results.run["n_groups"]) | {
-        REPLICATION: replication_words(read_block(Path("docs") / "results.md", "replication")),
-        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1]),
-    }
+    fresh = (
+        {REPLICATION: replication_words(read_block(PAGE, "replication"))} if world is DRAWN else {}
+    )
+    return (
+        sentences(rows, results.run["n_groups"])
+        | fresh
+        | {
+            "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1]),
+        }
+    )
 
 
 def replicated(block: str) -> dict[tuple[str, str], str]:
@@ -154,23 +195,23 @@ def replication_words(block: str) -> str:
     return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
 
 
-def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
+def summary_block(world: World, results: SplitResults, rows: pd.DataFrame) -> str:
     """Sentences, then a table of measures that a user can act on."""
     shown = verdict_table(rows)
     tasks = [task for task in TASK_LABELS if task in shown]
-    gains = replicated(read_block(Path("docs") / "results.md", "replication"))
+    gains = replicated(read_block(PAGE, "replication")) if world is DRAWN else {}
     cells = measure_cells(shown, tasks, gains)
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
     run = results.run
     lead = (
-        f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes, for "
-        "masks as a user has them, by the mini models: nobody has run this project on Meta's "
-        f"weights and photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}; "
-        "a measure without heads does so on other scenes, too."
+        f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} {world.images}, for "
+        f"masks as a user has them. **Bold** is sure to beat 1 − SamScore, "
+        f"{conditions(results, world.chosen_on)}"
+        f"{'; a measure without heads does so on other scenes, too' * bool(gains)}."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
-        for subject, words in conclusions(results, rows).items()
+        for subject, words in conclusions(world, results, rows).items()
     ]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
@@ -201,14 +242,14 @@ def measure_cells(
     return cells
 
 
-def conditions(results: SplitResults) -> str:
-    """Clause about the conditions of a verdict: the sign on other scenes, and training seeds."""
+def conditions(results: SplitResults, chosen_on: str) -> str:
+    """Clause about the conditions of a verdict: the sign on other images, and training seeds."""
     n_seeds = results.scores["seed"].nunique() + 1
     seeds = f", by heads of each of {n_seeds} training seeds" if n_seeds > 1 else ""
-    return f"and above it on the scenes of {VAL}, which choose the measures named here{seeds}"
+    return f"and above it on {chosen_on}, which chooses the measures named here{seeds}"
 
 
-def results_block(results: SplitResults, rows: pd.DataFrame) -> str:
+def results_block(results: SplitResults, rows: pd.DataFrame, split: str) -> str:
     """Relative AUC of all measures, a table for each protocol; then predicted IoUs."""
     order = sorted(PROTOCOLS, key=lambda protocol: protocol != USED)
     calibration = [
@@ -216,13 +257,13 @@ def results_block(results: SplitResults, rows: pd.DataFrame) -> str:
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
-    blocks += [models_block(results), "## Predicted and true IoU", *calibration]
-    return "\n\n".join([*blocks, sets_block(results)])
+    blocks += [models_block(results, split), "### Predicted and true IoU", *calibration]
+    return "\n\n".join([*blocks, sets_block(results, split)])
 
 
-def models_block(results: SplitResults) -> str:
+def models_block(results: SplitResults, split: str) -> str:
     """Margins of the measures of the README by the model of the masks, a table for each task."""
-    scores = in_percent(score_rows({FURTHER: results}, ["margin"]))
+    scores = in_percent(score_rows({split: results}, ["margin"]))
     is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
     rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
     margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
@@ -233,7 +274,7 @@ def models_block(results: SplitResults) -> str:
         f"show {models[0]}, but {models[-1]} for “{TASK_LABELS['segmentation']}”; what holds for "
         "one model need not hold for another."
     )
-    blocks = ["## Margins by model", lead]
+    blocks = [MARGINS, lead]
     for task, label in TASK_LABELS.items():
         lines = [line for line in LINES if (task, line.measures.get(task), models[-1]) in margins]
         cells = [
@@ -339,9 +380,9 @@ def _named(measure: str) -> str:
     return HEADS_IN_WORDS.get(measure, PREDICTED_IOU_LABELS[measure])
 
 
-def sets_block(results: SplitResults) -> str:
+def sets_block(results: SplitResults, split: str) -> str:
     """Sizes of mask sets with a guarantee, and the share of sets with a good proposal."""
-    scores = score_rows({FURTHER: results}, names_of(SETS))
+    scores = score_rows({split: results}, names_of(SETS))
     keys = ["iou_at", "alpha", "measure"]
     rows = pivot(scores, keys, "statistic").to_dict("records")
     measures = list(dict.fromkeys(row["measure"] for row in rows))
@@ -359,19 +400,19 @@ def sets_block(results: SplitResults) -> str:
     ]
     lead = (
         "The fewest of the three proposals of the large model of which, in a set share of cases, "
-        f"one reaches an IoU: proposals per set and, checked on images of {FURTHER} that did not "
+        f"one reaches an IoU: proposals per set and, checked on images of {split} that did not "
         "calibrate the sets, how often one does. Other targets are out of reach: too often no "
         "proposal is good. In brackets 95 % intervals over the images; sets in **bold** are "
         "smaller than those by 1 − SamScore, those in *italics* larger, by the interval of each "
         "difference alone."
     )
     header = ["target", *(starred(measure_label(name)) for name in measures)]
-    return "\n\n".join(["## Mask sets", lead, table(header, cells)])
+    return "\n\n".join(["### Mask sets", lead, table(header, cells)])
 
 
-def better_masks(results: SplitResults) -> pd.DataFrame:
+def better_masks(results: SplitResults, split: str) -> pd.DataFrame:
     """Scores of the masks beside the selected one, in percent: a row for each model and mask."""
-    scores = score_rows({FURTHER: results}, names_of(BETTER_MASKS))
+    scores = score_rows({split: results}, names_of(BETTER_MASKS))
     masks = scores["choice"].map(MASKS)
     rows = pivot(in_percent(scores.assign(mask=masks)), ["model", "choice", "mask"], "statistic")
     order = list(MASKS)
@@ -384,9 +425,9 @@ def better_masks_block(masks: pd.DataFrame) -> str:
         "Another mask of the same click may be better. Heads predict the IoU of each proposal at "
         "nine cuts, and so choose a cut, a proposal, or both: no model runs again. A mean takes a "
         "run for each of its masks. The first row has the mean IoU in %, the other rows gains in "
-        "points, in brackets 95 % intervals over the scenes. Means are measured at the size of the "
+        "points, in brackets 95 % intervals over the images. Means are measured at the size of the "
         "stored masks, the others at that of the image "
-        "([docs/results.md](docs/results.md#better-masks))."
+        "([docs/results.md](docs/results.md#better-masks-on-photographs))."
     )
     header = ("mask", *masks["model"].unique())
     rows = [row for name, row in _mask_rows(masks).items() if name != SELECTED_CODES]
@@ -437,7 +478,7 @@ def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:
     ]
     header = ["measure", *(TASK_LABELS[task] for task in tasks)]
     return "\n\n".join(
-        [f"## {protocol_heading(protocol)}", PROTOCOL_MEANINGS[protocol], table(header, cells)]
+        [f"### {protocol_heading(protocol)}", PROTOCOL_MEANINGS[protocol], table(header, cells)]
     )
 
 
@@ -460,5 +501,47 @@ def starred(label: str) -> str:
     return label.replace("*", r"\*")
 
 
+def carried_table(page: Path) -> str:
+    """What of the gains on drawn scenes photographs show: margins of both, from the page's tables.
+
+    A gain carries over if the interval of its margin lies above 0 on both, each interval alone.
+    """
+    drawn, photographs = (margins(read_block(page, f"{name}-results")) for name in WORLDS)
+    header = ("task", "measure", "model", "drawn scenes", "photographs", "the gain")
+    cells = [
+        [*key, drawn[key], photographs[key], _carried(_side(drawn[key]), _side(photographs[key]))]
+        for key in drawn
+        if key in photographs
+    ]
+    return f"\n{table(header, cells, left=(0, 1, 2, 5))}\n"
+
+
+def margins(block: str) -> dict[tuple[str, str, str], str]:
+    """Margins in the table of ``models_block``, by task, measure and model, of the models shown."""
+    _, _, tables = block.partition(MARGINS)
+    by_key = {}
+    for text in tables.split("\n\n"):
+        header, *lines = (line.strip("| ").split(" | ") for line in text.splitlines() or [""])
+        tasks = [task for task, label in TASK_LABELS.items() if label == header[0]]
+        for measure, *cells in lines[1:] if tasks else []:
+            model = default_model(tasks[0], header[1:])
+            by_key[header[0], measure, model] = cells[header.index(model) - 1]
+    return by_key
+
+
+def _side(margin: str) -> int:
+    """1 or -1 if the interval of a margin lies above or below 0, else 0."""
+    low, high = (
+        float(end) for end in margin.replace("−", "-").strip(")").split("(")[1].split(" to ")
+    )
+    return int(low > 0) - int(high < 0)
+
+
+def _carried(drawn: int, photographs: int) -> str:
+    if drawn > 0:
+        return "on both" if photographs > 0 else "on drawn scenes alone"
+    return "on photographs alone" if photographs > 0 else "on neither"
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
