@@ -17,10 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.annotations import annotation_doubt
 from pipeline.proposals import Values
+from pipeline.sam.families import DRAWN
 from pipeline.scoring.bootstrap import Resampled, Resamples, ranked, resample_groups
 from pipeline.seeds import derive_seed
 from stages.predictor.loading import load_predictor
-from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.answers import Image, Mask, Masks, answers, drawn_images, iou_of
 from tools.blocks import replace_block, table, with_interval
 
@@ -122,7 +123,7 @@ def spoiled(images: Iterable[Image], seed: int) -> Annotations:
         kinds += of_image
         judged.append((rgb, np.stack(annotations)))
     models = read_head_file(shipped_heads()).models
-    rows = [answers(load_predictor(SHIPPED_FAMILY, model), judged, ("box",)) for model in models]
+    rows = [answers(load_predictor(DRAWN, model), judged, ("box",)) for model in models]
     values = {
         name: np.stack([of_model[name] for of_model in rows], axis=1)
         for name in ("expected_iou", "sam_score", "iou", "best_iou")

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.sam.families import models_of
+from pipeline.sam.families import DRAWN, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
-from storage.head_files.head_file import SHIPPED_FAMILY
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
 from tools.answers import N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
@@ -46,12 +45,12 @@ LEAST_CHANGE: Final = 0.01
 def main(folders: Sequence[str]) -> None:
     """Rewrite the blocks."""
     torch.set_num_threads(1)  # sums of several threads differ in last digits, and so do ties
-    smallest, *larger = models_of(SHIPPED_FAMILY)
+    smallest, *larger = models_of(DRAWN)
     images = list(drawn_images(SEED, "val", N_SCENES))
-    predictor = load_predictor(SHIPPED_FAMILY, smallest)
+    predictor = load_predictor(DRAWN, smallest)
     rows = {smallest: answers(predictor, images, PROMPTS)}
     for model in larger:
-        rows[model] = answers(load_predictor(SHIPPED_FAMILY, model), images, CHOOSABLE)
+        rows[model] = answers(load_predictor(DRAWN, model), images, CHOOSABLE)
     replace_block(PREDICT, "expected", f"\n{expected_table(rows[smallest])}\n")
     replace_block(PREDICT, "choice", f"\n{choice_table(rows)}\n")
     corrected = followed(rows[smallest], rows[larger[-1]])

@@ -15,8 +15,9 @@ import torch
 
 from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.heads.training_images import TrainingImages, fit_training_images
+from pipeline.sam.families import DRAWN
 from stages.predictor.loading import load_predictor
-from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
+from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.image_files import read_rgb
 from tools.answers import drawn_images
 from tools.blocks import replace_block, table
@@ -42,7 +43,7 @@ def main(folders: Sequence[str]) -> None:
     shipped = read_head_file(shipped_heads())
     if shipped.training_images is None:
         raise SystemExit("the heads that ship must have their training images: export them")
-    sam = load_predictor(SHIPPED_FAMILY, shipped.models[0]).sam
+    sam = load_predictor(DRAWN, shipped.models[0]).sam
 
     def statistics(rgb: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

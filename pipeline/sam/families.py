@@ -121,6 +121,15 @@ PHOTO_TRUNKS: Final = {
 }
 """The image encoders of ``mini-photos``, wider than those of ``mini``."""
 
+DRAWN: Final = "mini"
+"""The embedded family that learned from drawn scenes."""
+
+PHOTOGRAPHS: Final = "mini-photos"
+"""The embedded family that learned from photographs."""
+
+EMBEDDED: Final = (DRAWN, PHOTOGRAPHS)
+"""Families whose weights and heads come with the package."""
+
 _SAM3: Final = Family(
     {"large": TransformersModel("sam3_tracker")},
     image_size_px=1008,
@@ -131,9 +140,13 @@ _SAM3: Final = Family(
 )
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    "mini": Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
-    "mini-photos": Family(
-        PHOTO_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4
+    DRAWN: Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
+    PHOTOGRAPHS: Family(
+        PHOTO_TRUNKS,
+        MINI_CHANNELS,
+        MINI_IMAGE_SIZE_PX,
+        MINI_IMAGE_SIZE_PX // 4,
+        licence="learned from photographs for research and education, not for commerce",
     ),
     "sam2": Family(
         {

@@ -12,7 +12,7 @@ import typer
 from pipeline.sam.families import FAMILIES, check_model, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
-from stages.predictor.model_choice import PRECISIONS
+from stages.predictor.model_choice import PRECISIONS, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -24,7 +24,6 @@ from storage.errors import ImageError, StoreError, counted, hidden, listed, prin
 from storage.files.addresses import check_bucket, files_at, is_address, upload
 from storage.files.manifest import ROOT
 from storage.folders import sha256_file
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import SplitImages
 from storage.pool.adoption import adopt, open_published
 from storage.pool.cell import Cell
@@ -73,7 +72,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     model or precision is replaced only with --replace.
     """
     with reported_errors():
-        family = family or SHIPPED_FAMILY
+        family = family or default_family(images)
         check_known("family", family, FAMILIES)
         model = model or models_of(family)[0]
         params = _params(family, model, precision=precision, device=device)

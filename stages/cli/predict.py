@@ -10,16 +10,16 @@ import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, DecoderPrompts
+from pipeline.sam.families import DRAWN
 from stages.cli.columns import aligned
 from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
 from stages.predictor import command_options
 from stages.predictor.card_entries import NOTE, gate_words, gated_models, set_words
-from stages.predictor.model_choice import ModelChoice
+from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable
 from storage.head_files.guarantees import choices_of
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.image_files import read_rgb
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def predict(  # noqa: PLR0913 - one for each option
     """Segment an object; say how wrong its mask may be, and why."""
     with reported_errors():
         costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
-        choice = model_options.choose()
+        choice = model_options.choose(image)
         masks = command_options.BEST if best_mask else command_options.SELECTED
         command_options.check_masks(masks, choices_of(choice.card))
         question = _question(image, choice, costs, save=save, masks=masks)
@@ -129,7 +129,7 @@ def _print(
     as_json: bool,
 ) -> None:
     choice = question.choice
-    if choice.family == SHIPPED_FAMILY:
+    if choice.family == DRAWN != default_family(question.path):
         print(NOTE, file=sys.stderr)
     height, width = question.size_px
     if as_json:

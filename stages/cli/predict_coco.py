@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline.sam.families import DRAWN
 from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import (
@@ -16,7 +17,7 @@ from stages.predictor.command_options import (
     grid_options,
     read_checked_prompts,
 )
-from stages.predictor.model_choice import ModelChoice
+from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -25,7 +26,6 @@ from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
 from storage.folders import sha256_file, whole_file, write_lines
 from storage.head_files.guarantees import choices_of
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
 
@@ -85,7 +85,7 @@ def predict_coco(  # noqa: PLR0913 - one for each option
             f"--prompt {coco.EVERYTHING}",
             is_everything=prompt == coco.EVERYTHING,
         )
-        choice = model_options.choose()
+        choice = model_options.choose(images)
         check_masks(masks, choices_of(choice.card))
         origin = {
             "annotations": sha256_file(annotations),
@@ -174,7 +174,7 @@ def _answer_all(
     masks: str,
 ) -> list[str]:
     """Add results of all readable images to ``answered``; return a line per unreadable image."""
-    if choice.family == SHIPPED_FAMILY:
+    if choice.family == DRAWN != default_family(images):
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import (  # noqa: PLC0415

@@ -12,7 +12,8 @@ import typer
 from stages.predictor.model_choice import ModelChoice, choose_model
 
 Family = Annotated[
-    str | None, typer.Option(help="mini, or a fetched family such as sam2.1; mini by default.")
+    str | None,
+    typer.Option(help="mini, mini-photos, or a fetched one; see docs/models.md."),
 ]
 Model = Annotated[
     str | None, typer.Option(help="Model; by default the smallest that the heads know.")
@@ -48,9 +49,10 @@ class ModelOptions:
     precision: Precision = None
     embeddings: Embeddings = None
 
-    def choose(self) -> ModelChoice:
-        """Choose the model and the heads, see ``choose_model``."""
-        return choose_model(**(vars(self) | {"embeddings": self.embeddings or ()}))
+    def choose(self, images: Path) -> ModelChoice:
+        """Choose the model and the heads for an image or a folder, see ``choose_model``."""
+        options = vars(self) | {"embeddings": self.embeddings or ()}
+        return choose_model(**options, images=images)
 
 
 @dataclass(frozen=True)

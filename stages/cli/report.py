@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pipeline.heads.scope import ChoiceGain
 from pipeline.mask_choices import choice_gain
+from pipeline.sam.families import DRAWN, EMBEDDED
 from pipeline.vocabulary import TRAIN_PROMPTS, USED
 from stages.page.labels import TASK_LABELS, protocol_heading
 from stages.page.verdict import comparisons, sentences, undecided, verdict_table
@@ -26,7 +27,7 @@ from stages.tables.report_table import Results
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.errors import DataError
-from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
+from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.outputs.results import read_results
 from storage.paths import PAGE, RESULTS, features_path, results_dir
 from storage.split.split_cells import open_cells
@@ -65,12 +66,13 @@ def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
     The gain is by model. Empty if features of the split are not here, or if the heads learned from
     features of other models, weights or precision.
     """
-    if not all(features_path(split, model, "identity").exists() for model in params.models):
+    paths = (features_path(split, model, "identity") for model in params.models)
+    if params.extract.family not in EMBEDDED or not all(path.exists() for path in paths):
         return {}
     identity = [params.view("identity")]
     expected = eval_settings(params.extract, split, params.models, identity, params.extra_prompts)
     cells = open_cells(split, expected, cache=cache_location())
-    heads = read_head_file(shipped_heads())
+    heads = read_head_file(shipped_heads(params.extract.family))
     if not cells.head_origin.items() <= heads.card.items():
         return {}
     group, prompt = group_index(cells.table), TRAIN_PROMPTS[0]
@@ -111,7 +113,7 @@ def print_summary(
         if words:
             _print_sentence(console, "A better mask", words)
     families = {of_split.run["entropy"]["family"] for of_split in results.values()}
-    if SHIPPED_FAMILY in families:
+    if DRAWN in families:
         _print_shipped(console)
     console.print(
         "\n100 is the order by true gain, 50 a random order; in brackets 95 % intervals over "

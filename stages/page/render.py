@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.heads.scope import DRAWN_ONLY
+from pipeline.sam.families import DRAWN
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import USED
 from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
@@ -20,7 +21,6 @@ from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
 from stages.tables.special_tables import overview_table
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -99,9 +99,7 @@ def _facts(results: report_table.Results) -> dict[str, Any]:
     models, measured = first.run["models"], set(first.scores["measure"])
     return {
         "drawn_only": DRAWN_ONLY,
-        "mini_splits": [
-            split for split, family in families(results).items() if family == SHIPPED_FAMILY
-        ],
+        "mini_splits": [split for split, family in families(results).items() if family == DRAWN],
         "runs": {split: split_results.run for split, split_results in results.items()},
         "n_resamples": first.run["n_resamples"],
         "largest": list(models)[-1],

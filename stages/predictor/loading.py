@@ -10,7 +10,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import check_width, n_inputs
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.families import FAMILIES, models_of
+from pipeline.sam.families import DRAWN, FAMILIES, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
@@ -85,8 +85,8 @@ def load_predictor(
     family, model
         Names of the family and of its model, such as ``sam2.1`` and ``tiny``.
     heads
-        File that ``usam heads export`` wrote. By default, the file in the package for the family
-        mini, and the file that ``usam heads fetch`` wrote for other families.
+        File that ``usam heads export`` wrote. By default, the file in the package for ``mini`` and
+        ``mini-photos``, and the file that ``usam heads fetch`` wrote for other families.
     precision
         Precision of the model: by default, that of the features that the heads learned from.
     device
@@ -213,7 +213,7 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
     Heads for tokens of another width, of an unknown kind, or incomplete heads are an error.
     """
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
-    is_mini = file.card["family"] == head_file.SHIPPED_FAMILY
+    is_mini = file.card["family"] == DRAWN
     kind = file.card["kind"]
     if kind not in KINDS:
         raise DataError(

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS
 from stages.predictor.stored_images import is_rounded, signature_of
 from stages.settings.parsing import check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
-from storage.head_files.head_file import SHIPPED_FAMILY, HeadFile, family_heads, read_head_file
+from storage.head_files.head_file import HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
+from storage.paths import SHAPES
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """Head set of the heads in the package: it judges the masks with the highest SamScore."""
@@ -62,13 +64,15 @@ def choose_model(
     device: str = "auto",
     precision: str | None = None,
     embeddings: Sequence[str | Path] = (),
+    images: Path | None = None,
 ) -> ModelChoice:
     """Choose a model and heads, without loading the model.
 
     Parameters
     ----------
     family
-        By default, the family of ``heads``, else of the first of ``embeddings``, else mini.
+        By default, the family of ``heads``, else of the first of ``embeddings``, else
+        ``default_family`` of ``images``.
     model
         By default, the model of the first of ``embeddings``, else the smallest model that the heads
         learned from.
@@ -78,6 +82,8 @@ def choose_model(
         By default, that of the features that the heads learned from.
     embeddings
         Stores of embeddings of images, which are not encoded again. Only the first is opened here.
+    images
+        Image, or folder of images, to answer prompts about.
 
     Raises
     ------
@@ -90,7 +96,7 @@ def choose_model(
     if family is not None:
         check_known("family", family, FAMILIES)
     check_known("device", device, DEVICES)
-    path = default_heads(family or SHIPPED_FAMILY) if heads is None else Path(heads)
+    path = default_heads(family or default_family(images)) if heads is None else Path(heads)
     file = read_head_file(path)
     model = model or signature.get("model", file.models[0])
     check_known("model", model, file.models)
@@ -105,6 +111,18 @@ def choose_model(
         cast("Literal['fp32', 'bf16']", precision),
         tuple(embeddings),
     )
+
+
+def default_family(images: Path | None = None) -> str:
+    """The embedded family for an image or a folder: ``mini`` below ``data/shapes``, the folder of
+    drawn scenes of any project, and ``mini-photos`` elsewhere.
+
+    >>> default_family(Path("data/shapes/val/000001.png")), default_family(Path("photo.jpg"))
+    ('mini', 'mini-photos')
+    """
+    folders = () if images is None else images.resolve().parts
+    is_drawn = any(pair == SHAPES.parts for pair in pairwise(folders))
+    return DRAWN if is_drawn else PHOTOGRAPHS
 
 
 def default_heads(family: str) -> Path:

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import DRAWN, FAMILIES
 from stages.cli.predictor_options import Host, ModelOptions, Port, with_records
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import models_there
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import address_in
 
 PORT: Final = 8765
@@ -45,12 +44,13 @@ def demo(
             if images and not embeddings:
                 raise ParamsError("--images must come with --embeddings, got it alone")
             signature = signature_of(embeddings[0]) if embeddings else {}
-            family = model_options.family or signature.get("family", SHIPPED_FAMILY)
-            check_known("family", family, FAMILIES)
+            family = model_options.family or signature.get("family")
+            if family:
+                check_known("family", family, FAMILIES)
             model = model_options.model or signature.get("model")
             heads = [model_options.heads] if model_options.heads else []
             # Only PageState finds out which models the user's heads learned from.
-            installed = () if heads else models_there(family)
+            installed = () if heads else models_there(family or DRAWN)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(
                 model=model,

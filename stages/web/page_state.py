@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.sam.families import models_of
+from pipeline.sam.families import EMBEDDED, models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.answers import ReadImage, image_reader
@@ -30,7 +30,7 @@ from storage.datasets.object_records import ImageRecord
 from storage.errors import DataError, ImageError, WeightsError, listed
 from storage.files.addresses import files_at, is_address
 from storage.files.store_files import Files
-from storage.head_files.head_file import HeadFile, family_heads, read_head_file
+from storage.head_files.head_file import HeadFile, family_heads, read_head_file, shipped_heads
 from storage.head_files.published_heads import published_families
 from storage.images.image_files import Download, png_bytes, read_rgb
 from storage.store.opening import open_embeddings
@@ -116,12 +116,18 @@ class Predictors:
         return self._sams.setdefault((family, model, sam.precision), sam)
 
 
-def offered_heads(files: Sequence[Path], family: str, *, needs_weights: bool = True) -> list[Path]:
+def offered_heads(
+    files: Sequence[Path], family: str | None, *, needs_weights: bool = True
+) -> list[Path]:
     """Head files that the page offers: ``files``, then the family's default file if present.
+
+    None stands for both embedded families.
 
     Without any heads or, if ``needs_weights``, without weights of the family, the error names the
     commands that fetch them.
     """
+    if family is None:
+        return [*files, *map(shipped_heads, EMBEDDED)]
     installed, missing = family_heads(family), {}
     if needs_weights and not models_there(family):
         missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
@@ -280,7 +286,10 @@ class PageState:
         that the first heads learned from.
     heads
         Head files to offer before that of the family; the page starts with the first.
-    family, device, precision, embeddings
+    family
+        None takes the heads of both embedded families: those of drawn scenes for the page's scenes,
+        those of photographs for files.
+    device, precision, embeddings
         As in ``choose_model``.
     images
         Folder or address of the images of ``embeddings``.
@@ -294,7 +303,7 @@ class PageState:
         *,
         model: str | None = None,
         heads: Sequence[Path] = (),
-        family: str = "mini",
+        family: str | None = None,
         device: str = "auto",
         precision: str | None = None,
         embeddings: Sequence[str] = (),
@@ -303,6 +312,7 @@ class PageState:
     ) -> None:
         needs_weights = review is None or not review.source.cached_family
         files = offered_heads(heads, family, needs_weights=needs_weights)
+        self.takes_both = family is None and not heads
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))

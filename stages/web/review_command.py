@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline.sam.families import DRAWN
 from stages.cli.predictor_options import GridOptions, Host, ModelOptions, Port, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
-from stages.predictor.model_choice import ModelChoice
+from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -23,7 +24,7 @@ from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import write_lines
-from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
+from storage.head_files.head_file import family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
 
 PORT: Final = 8766
@@ -108,7 +109,7 @@ def review(  # noqa: PLR0913 - one for each option
         )
         if not (model_options.family or model_options.heads or model_options.embeddings):
             model_options = replace(model_options, family=review_source.cached_family or None)
-        choice = model_options.choose()
+        choice = model_options.choose(review_source.images)
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"
         with nullcontext() if export else one_writer(path):
@@ -195,7 +196,7 @@ def _segment(
     waiting = [image for image in source.prompted if image.image_id not in results]
     if not waiting:
         return []
-    if choice.family == SHIPPED_FAMILY:
+    if choice.family == DRAWN != default_family(source.images):
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import (  # noqa: PLC0415

@@ -17,6 +17,7 @@ from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
+from pipeline.sam.families import DRAWN, PHOTOGRAPHS
 from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
@@ -30,7 +31,6 @@ from stages.web import (
 )
 from stages.web.page_state import HeadChoice, OfferedScene, Page, PageState, StoredImage
 from storage.errors import DataError, ImageError, StoreError, WeightsError
-from storage.head_files.head_file import SHIPPED_FAMILY
 
 T = TypeVar("T")
 
@@ -72,10 +72,13 @@ async def options(page: Page) -> dict[str, Any]:
 
     ``source`` is the script of what the page shows: images to click on, or a queue of masks.
     ``model`` is the model that the page starts with; ``heads`` and ``scenes`` are in the order of
-    the page.
+    the page. An uploaded file opens with ``heads_of_files``, a scene with ``heads_of_scenes``.
     """
     choices = page.models.choices
+    of_scenes = page.default_heads
     return {
+        "heads_of_scenes": of_scenes,
+        "heads_of_files": PHOTOGRAPHS if page.takes_both else of_scenes,
         "source": "clicks" if page.review is None else "review",
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
@@ -100,7 +103,7 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
         "label": choice.label,
         "models": choice.models,
         "known": choice.file.models,
-        "knows_drawn_only": choice.file.card["family"] == SHIPPED_FAMILY,
+        "knows_drawn_only": choice.file.card["family"] == DRAWN,
     }
 
 

@@ -16,7 +16,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.prompt_kinds import PROMPT_KINDS
-from pipeline.sam.families import FAMILIES, models_of
+from pipeline.sam.families import DRAWN, EMBEDDED, FAMILIES, models_of
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
 from storage.head_files.guarantees import choices_of, guarantees_of
@@ -42,9 +42,6 @@ SHARED: Final = "shared"
 _NOT_IN_CARD: Final = ("objective", "sha256")
 """Entries of a single head's metadata that a card leaves out: the names of tensors contain the
 objective, and the head file has its own digest."""
-
-SHIPPED_FAMILY: Final = "mini"
-"""The family whose heads come with the package."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +88,17 @@ def head_set_path(split: str, head_set: HeadSet) -> Path:
     return heads_dir(split) / f"{head_set}.safetensors"
 
 
-def shipped_heads() -> Path:
-    """Path of the head file that comes with the package."""
-    return Path(__file__).parent / f"{SHIPPED_FAMILY}.safetensors"
+def shipped_heads(family: str = DRAWN) -> Path:
+    """Path of the head file of an embedded family, which comes with the package."""
+    return Path(__file__).parent / f"{family}.safetensors"
 
 
 def family_heads(family: str) -> Path:
     """Path of a family's default head file, which need not exist.
 
-    The package holds the file of ``SHIPPED_FAMILY``; ``usam heads fetch`` writes the others.
+    The package holds the files of embedded families; ``usam heads fetch`` writes the others.
     """
-    return shipped_heads() if family == SHIPPED_FAMILY else published_file(family)
+    return shipped_heads(family) if family in EMBEDDED else published_file(family)
 
 
 def pack_heads(

@@ -14,6 +14,7 @@ const ONLY_BACKGROUND = "Now click the object itself.";
 let options;
 let image = null; // what the server says of it, its picture, its file's name, and the scene's number
 let opening = null; // the last image on its way: a newer one gives it up
+let isChosen = false; // whether the user chose heads
 let shown = {}; // the object whose answer the panel shows, and the answer
 
 const headsChosen = () => options.heads.find(({ name }) => name === byId("heads").value);
@@ -78,6 +79,13 @@ function showDrawnOnly() {
   byId("drawn-only").hidden = !image || image.is_scene || !headsChosen().knows_drawn_only;
 }
 
+// A family for drawn scenes, another for files, until the user chooses heads.
+function takeHeads(name) {
+  if (isChosen || byId("heads").value === name) return;
+  byId("heads").value = name;
+  showHeads();
+}
+
 // ---- Images.
 
 // `take` brings what the server says of an image, `about` the rest; `saved` is for the editor.
@@ -119,6 +127,7 @@ async function upload(address, body, signal) {
 }
 
 const openFile = (file) => open((signal) => {
+  takeHeads(options.heads_of_files);
   if (file.size > options.most_bytes) {
     const size = (file.size / 1e6).toFixed(1);
     throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${size}`);
@@ -133,7 +142,10 @@ function openScene(scene, saved) {
     objects: [{ number: 1, clicks, box: null, proposal: null }], active: 1,
   }));
   const first = click ? { objects: { steps } } : undefined;
-  return open((signal) => upload({ scene }, null, signal), { name, scene }, saved ?? first);
+  return open((signal) => {
+    takeHeads(options.heads_of_scenes);
+    return upload({ scene }, null, signal);
+  }, { name, scene }, saved ?? first);
 }
 
 function markScene(number) {
@@ -192,7 +204,10 @@ function listen() {
     if (target.files.length) openFile(target.files[0]);
     target.value = ""; // so that the same file can be opened again
   });
-  byId("heads").addEventListener("change", () => showHeads());
+  byId("heads").addEventListener("change", () => {
+    isChosen = true;
+    showHeads();
+  });
   for (const id of ["model", "heads"]) byId(id).addEventListener("change", () => editor.askAgain());
   for (const name of ["pointerdown", "keydown"]) byId("editor").addEventListener(name, () => tell(""));
   listenForFiles();

@@ -116,8 +116,8 @@ def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
 
 
 def test_the_best_mask_is_the_one_that_the_heads_choose() -> None:
-    (shape,) = Agent(masks="best").answer(pos_points=[(120, 80)])
-    found = predicted(point_coords=[[120, 80]], point_labels=[1])
+    (shape,) = Agent(family="mini", masks="best").answer(pos_points=[(120, 80)])
+    found = predicted("mini", point_coords=[[120, 80]], point_labels=[1])
     assert found.choice is not None
     assert not found.choice.is_own_mask(found.selected)
     np.testing.assert_array_equal(decoded(shape["points"]), found.choice.mask)
@@ -125,8 +125,8 @@ def test_the_best_mask_is_the_one_that_the_heads_choose() -> None:
     assert float(confidence["value"]) == pytest.approx(found.choice.expected_iou, abs=1e-4)
 
 
-def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
-    predictor = load_predictor("mini", "tiny")
+def predicted(family: str = "mini-photos", **asked: Any) -> Uncertainty:  # noqa: ANN401
+    predictor = load_predictor(family, "tiny")
     predictor.set_image(drawn())
     return predictor.predict_uncertainty(**asked)
 
@@ -168,7 +168,7 @@ def test_everything_is_found_with_its_expected_iou(detection: Any) -> None:  # n
         "pred_iou_thresh": 0.4,
         "stability_score_thresh": 0.6,
     }
-    generator = UncertainMaskGenerator(load_predictor("mini", "tiny"), **options)
+    generator = UncertainMaskGenerator(load_predictor("mini-photos", "tiny"), **options)
     records = generator.generate(drawn())
     shapes = detected(detection)
     assert len(shapes) == len(records) > 3

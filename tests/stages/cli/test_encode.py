@@ -58,9 +58,11 @@ def test_a_folder_becomes_a_store_of_its_images() -> None:
     done = usam_encode()
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("photos.zarr: 5 images, 1.")
-    embeddings = open_embeddings(STORE, {"family": "mini", "model": "tiny", "precision": "fp32"})
+    embeddings = open_embeddings(
+        STORE, {"family": "mini-photos", "model": "tiny", "precision": "fp32"}
+    )
     assert embeddings["file"].to_numpy().tolist() == sorted(SIZES_PX)
-    sam = load_sam("mini", "tiny", precision="fp32", device="cpu")
+    sam = load_sam("mini-photos", "tiny", precision="fp32", device="cpu")
     for file in SIZES_PX:
         stored = read_embedding(embeddings, find_image(embeddings, file))
         levels = sam.encode(read_rgb(IMAGES / file)).levels()

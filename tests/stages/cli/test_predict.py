@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -30,6 +31,9 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, NO_BEST, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
+
+MINI = ("--family", "mini")
+"""The family that knows images such as ``drawn``."""
 
 
 def usam_predict(*arguments: str) -> Result:
@@ -71,19 +75,19 @@ def test_json_has_what_the_predictor_says(
     arguments: tuple[str, ...], model: str, asked: dict[str, Any]
 ) -> None:
     values = told(*arguments)
-    predictor = load_predictor("mini", model)
+    predictor = load_predictor("mini-photos", model)
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty(**asked)
     about = {"image": "photo.png", "height_px": HEIGHT, "width_px": WIDTH}
-    about |= {"family": "mini", "model": model, "gate": None}
+    about |= {"family": "mini-photos", "model": model, "gate": None}
     assert values == {**about, **found.to_dict(), "set": None, "saved": []}
 
 
 def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
-    result = usam_predict("photo.png", "--click", "120,80")
+    result = usam_predict("photo.png", "--click", "120,80", *MINI)
     assert result.stderr == f"{NOTE}\n"
     lines = result.stdout.splitlines()
-    values = told("--click", "120,80")
+    values = told("--click", "120,80", *MINI)
     assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
     selected = values["proposals"][values["selected"]]
     (row,) = [line.split() for line in lines if line.endswith("selected")]
@@ -95,6 +99,18 @@ def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
     assert clicks[-2:] == [f"{gain:+.2f}" for gain in gains]
     assert f"Advice: {values['advice']['words']}" in lines[-3]
     assert lines[-1] == "Caution: the mini models know drawn shapes only."
+
+
+def test_a_drawn_scene_is_answered_by_the_family_that_knows_them() -> None:
+    scene = Path("data/shapes/val/photo.png")
+    scene.parent.mkdir(parents=True)
+    shutil.copy("photo.png", scene)
+    drawn_scene = usam_predict(str(scene), "--click", "120,80")
+    named = usam_predict("photo.png", "--click", "120,80", *MINI)
+    assert drawn_scene.stdout.splitlines()[0] == f"{scene}, 256 x 192 px, mini tiny"
+    assert drawn_scene.stdout.splitlines()[1:] == named.stdout.splitlines()[1:]
+    assert drawn_scene.stdout.endswith("Caution: the mini models know drawn shapes only.\n")
+    assert (drawn_scene.stderr, named.stderr) == ("", f"{NOTE}\n")
 
 
 def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
@@ -120,14 +136,14 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_best_mask_is_drawn_and_told_if_it_is_asked_for() -> None:
-    values = told("--click", "120,80", "--best-mask", "--save", "out")
+    values = told("--click", "120,80", "--best-mask", "--save", "out", *MINI)
     choice, selected = values["choice"], values["proposals"][values["selected"]]
     counts = choice["segmentation"]["counts"]
     is_chosen = decode_rle(counts, height_px=HEIGHT, width_px=WIDTH)
     np.testing.assert_array_equal(np.array(Image.open("out/photo-mask.png")), 255 * is_chosen)
     assert counts != selected["segmentation"]["counts"]
     words = f"Chosen mask: proposal {choice['proposal']} cut at a probability of {choice['cut']}, "
-    assert words in usam_predict("photo.png", "--click", "120,80").stdout
+    assert words in usam_predict("photo.png", "--click", "120,80", *MINI).stdout
 
 
 def test_heads_that_judge_single_masks_give_no_best_mask(tmp_path: Path) -> None:
@@ -188,7 +204,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
     name = "red\x1b[31m\nphoto.png"
     Path("photo.png").rename(name)
     result = usam_predict(name, "--click", "120,80", "--save", "out\x07")
-    assert result.stdout.startswith(r"red\x1b[31m\nphoto.png, 256 x 192 px, mini tiny" "\n")
+    assert result.stdout.startswith(r"red\x1b[31m\nphoto.png, 256 x 192 px, mini-photos tiny" "\n")
     assert r"out\x07/" in result.stdout
     assert {one for one in result.stdout if not one.isprintable()} == {"\n"}
     refused = usam_predict(f"no{name}", "--click", "120,80")
@@ -231,7 +247,7 @@ LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0
 def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_path: Path) -> None:
     values = told("--everything", *LENIENT, "--cost-of-person", "0.4", "--save", "out")
     generator = UncertainMaskGenerator(
-        load_predictor("mini", "tiny"),
+        load_predictor("mini-photos", "tiny"),
         costs=Costs(person=0.4),
         points_per_side=6,
         pred_iou_thresh=0.3,

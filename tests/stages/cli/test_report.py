@@ -72,7 +72,7 @@ def test_the_last_screen_says_what_the_choice_gained_by_own_heads_and_by_those_t
     monkeypatch.chdir(evaluated)
     params, scores = read_params(), results[SPLITS[0]].scores
     own_file = head_set_path(TRAIN_SPLITS[0], OF_USERS)
-    monkeypatch.setattr("stages.cli.report.shipped_heads", lambda: own_file)
+    monkeypatch.setattr("stages.cli.report.shipped_heads", lambda _: own_file)
     gains = shipped_gains(params, SPLITS[0])
     rows = scores[(scores["choice"] == "choice") & (scores["statistic"] == "mask_gain")]
     evaluated_gain = rows[rows["train_split"] == TRAIN_SPLITS[0]].set_index("model")["value"]

@@ -164,7 +164,7 @@ def test_a_name_on_hugging_face_loads_the_weights_that_are_here_or_says_how_to_g
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
-        ("maxi", "tiny", "family must be one of mini, sam2, .*, got 'maxi'"),
+        ("maxi", "tiny", "family must be one of mini, mini-photos, .*, got 'maxi'"),
         ("mini", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
     ],
 )

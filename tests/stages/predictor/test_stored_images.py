@@ -116,11 +116,12 @@ def test_the_commands_take_embeddings(
     image = encoded / "images" / "scene.png"
     prompts = encoded / "images", encoded / "prompts.json"
     click = "predict", image, "--click", "120,80", "--json"
-    expected = run(*click, "--model", "large")
-    run("predict-coco", *prompts, tmp_path / "expected.json", "--model", "large")
+    large = "--family", "mini", "--model", "large"
+    expected = run(*click, *large)
+    run("predict-coco", *prompts, tmp_path / "expected.json", *large)
     review = "review", prompts[1], "--images", prompts[0], "--export"
     expected_review = tmp_path / "expected_review.json"
-    run(*review, expected_review, "--out", tmp_path / "encoded", "--model", "large")
+    run(*review, expected_review, "--out", tmp_path / "encoded", *large)
     refuse_to_encode(monkeypatch)
     places = "--embeddings", encoded / "large.zarr", "--embeddings", encoded / "tiny.zarr"
     assert run(*click, *places) == expected  # the first store says the model

@@ -41,7 +41,7 @@ def test_a_port_in_use_is_named() -> None:
 
 def test_an_unknown_family_is_named() -> None:
     assert refused("--family", "sam9", "--port", "0").startswith(
-        "error: family must be one of mini, sam2, "
+        "error: family must be one of mini, mini-photos, "
     )
 
 

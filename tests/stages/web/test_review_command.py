@@ -192,7 +192,7 @@ def test_masks_of_another_folder_of_this_name_or_of_another_model_are_not_replac
     remedy = "name another folder with --out, or add --replace to replace these masks"
     for arguments, change in (
         ((str(other),), f"images: {Path('photos').resolve()} -> {other.resolve()}"),
-        (("photos", "--model", "large"), "weights: mini tiny -> mini large"),
+        (("photos", "--model", "large"), "weights: mini-photos tiny -> mini-photos large"),
         (("photos", "--precision", "bf16"), "precision: fp32 -> bf16"),
     ):
         refused = usam(*arguments, *export)

@@ -246,7 +246,10 @@ def test_too_many_bytes_are_refused_before_they_have_come_in(page: PageState) ->
     ("asking", "words"),
     [
         (question(CLICK, model="huge"), "model must be one of tiny, .*, got 'huge'"),
-        (question(CLICK, heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/"),
+        (
+            question(CLICK, heads="/etc/passwd"),
+            "heads must be one of other, mini, .*, got ./etc",
+        ),
         (question(*[CLICK] * 101), "clicks must be as the page sends it, got: "),
         (question(CLICK, costs={"click": 2}), "costs must be as the page sends it, got: .* got 2"),
         (question(CLICK, model="x" * 60_000), "question must be of at most 0.05 MB"),
