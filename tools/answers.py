@@ -42,7 +42,7 @@ PROMPTS: Final[Mapping[str, str]] = {
 }
 """Kinds of prompts by their names in rows; the last also gives the logits of the mask before."""
 
-PER_PHOTOGRAPH: Final = 15
+PER_PHOTOGRAPH: Final = 10
 """Objects of a photograph of BSDS500, as ``max_objects_per_image``."""
 
 N_RESAMPLES: Final = 2000
