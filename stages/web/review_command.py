@@ -1,7 +1,6 @@
 """``usam review``: segments images, and serves a page to look at the doubtful masks first."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,12 @@ from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.review.decisions import REMOVE, Decisions, check_inputs, one_writer
-from stages.review.queue import COCO, FORMS, ReviewQueue, Source
+from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
-from storage.folders import write_lines
+from storage.folders import check_output, write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
 
@@ -98,9 +97,8 @@ def review(  # noqa: PLR0913 - one for each option
             raise ParamsError(f"--polygons must come with --format {COCO}, got {form}")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
-        _check_export(
-            export, [Path(source), folder / "masks.jsonl", *folder.glob("decisions*.jsonl")]
-        )
+        if export is not None:
+            check_output(export, EXPORT_BEGINS, [Path(source), *folder.glob("*.jsonl")])
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
@@ -122,12 +120,6 @@ def review(  # noqa: PLR0913 - one for each option
                 hint = ": lower --min-score and --min-stability" if options else ""
                 raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
             _serve(queue, choice, host, port)
-
-
-def _check_export(export: Path | None, inputs: Sequence[Path]) -> None:
-    """Refuse to write over a file of the review: its prompts, masks or decisions."""
-    if export is not None and export.resolve() in [file.resolve() for file in inputs]:
-        raise ParamsError(f"--export must go to a file of its own, got {export} of this review")
 
 
 def _queue(

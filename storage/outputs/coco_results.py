@@ -4,6 +4,7 @@ Entries are read from the disk and written one by one, so the memory does not gr
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOBase
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 from pycocotools import mask as coco_mask
 
+from storage.folders import check_output
 from storage.outputs.records import append_line, append_lines, iterate_lines, read_line
 
 Results = list[dict[str, Any]]
@@ -28,7 +30,13 @@ LOWEST_FIRST: Final = {
 }
 """Attributes of a mask; True where the lowest value needs review first, False where the highest."""
 
+BEGINS: Final = re.compile(rb'\[\n|\{"images": ')
+"""First bytes of a list of results and of a data set."""
+
 _SIGNATURE: Final = "made_from"
+
+_KEPT_BEGINS: Final = re.compile(rb"\n")
+"""First byte of a file of kept results, also of one whose first line a full disk cut short."""
 
 _N_MASKS: Final = "n_masks"
 """Key of the line that ends an image; the lines before it are its masks."""
@@ -147,6 +155,7 @@ class KeptResults:
         self._offsets: dict[int | str, Int64[np.ndarray, " mask"]] = {}
         first, lines = {_SIGNATURE: dict(signature)}, iterate_lines(path)
         if next(lines, (0, {}))[1] != first:
+            check_output(path, _KEPT_BEGINS)
             path.unlink(missing_ok=True)
             append_line(path, first)
             return

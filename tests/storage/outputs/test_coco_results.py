@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.predictor import coco_masks
+from storage.errors import DataError
 from storage.outputs.coco_results import (
     LOWEST_FIRST,
     KeptResults,
@@ -96,6 +97,14 @@ def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     assert 1 not in KeptResults(path, {"weights": "b"})
     # The file is that of the last inputs.
     assert 1 not in KeptResults(path, SIGNATURE)
+
+
+def test_a_file_of_another_kind_is_never_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "masks.jsonl"
+    path.write_text('{"mine": 1}\n', "utf-8")
+    with pytest.raises(DataError, match="must be a new file, or one that this command"):
+        KeptResults(path, {"inputs": "new"})
+    assert path.read_text("utf-8") == '{"mine": 1}\n'
 
 
 def result(score: float, **uncertainty: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON has it
