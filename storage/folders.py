@@ -6,6 +6,7 @@ is finished. So any number of processes may write the same output at the same ti
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -309,6 +310,22 @@ def _partial(path: Path) -> Path:
     """Make the parent folder of ``path``, and choose a temporary path beside ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Wait for and hold the lock of a folder, which is made if missing, during the block.
+
+    The system releases the lock of a process that ends. On a disk without locks, nothing is locked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def new_tag() -> str:

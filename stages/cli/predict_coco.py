@@ -18,7 +18,6 @@ from stages.predictor.command_options import (
 )
 from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
-from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
@@ -182,8 +181,8 @@ def _answer_all(
 
     answer = chosen_answers(choice, options, masks)
     read_image = image_reader(images, [image.image for image in prompted])
-    with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
-        return answer_images(answer, read_image, prompted, answered, advance)
+    title = f"predict {printable(str(images))}"
+    return answer_images(answer, read_image, prompted, answered, title)
 
 
 def _write(

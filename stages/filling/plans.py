@@ -30,6 +30,7 @@ from stages.training.data import group_index
 from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
+from storage.images.videos import address_in
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
 from storage.split.object_table import read_objects
@@ -181,11 +182,15 @@ def _order_note(split: str, params: Params) -> str:
 def _images_note(split: str, params: Params) -> str:
     """Text of a note that the images of a split are missing; empty if they are there."""
     images = Path(params.splits[split].images)
-    if images.exists():
-        return ""
+    try:
+        if images.is_dir() or address_in(images):
+            return ""
+        fault = f"images must be in the folder {images}, got no such folder"
+    except DataError as error:
+        fault = str(error)
     return (
-        f"note: images of {split} must be in the folder {images}, got no such folder: complete "
-        "cells stay complete, but no other cell can be computed until it is there"
+        f"note: {split}: {fault}; complete cells stay complete, but no other cell can be computed "
+        "until its images are there"
     )
 
 

@@ -19,6 +19,7 @@ from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompt
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
+from stages.program.progress import counting, progress
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
@@ -143,7 +144,7 @@ def image_reader(
         if digests.get(record.file) not in (None, sha256_file(path)):
             raise ImageError(
                 f"{path} must be the file that its masks are about, got one that was changed: "
-                "restore it, or make its masks anew"
+                "restore it, or end `usam review` and run it again, which makes its masks anew"
             )
         return rgb
 
@@ -153,27 +154,28 @@ def image_reader(
 def answer_images(
     answer: Answer,
     read_image: ReadImage,
-    prompted: Iterable[PromptedImage],
+    prompted: Sequence[PromptedImage],
     results: KeptResults,
-    advance: Callable[[int], None],
+    title: str,
 ) -> list[str]:
     """Apply ``answer`` to each image that has no results yet, and write its entries to ``results``.
 
-    ``advance`` is called with 1 after each image, also after images with results.
+    Progress, under ``title``, counts all images.
 
     Returns
     -------
     An error message for each image that could not be read; the other images have results.
     """
     faults = []
-    for image in prompted:
-        if image.image_id not in results:
+    waiting = [image for image in prompted if image.image_id not in results]
+    n_before = len(prompted) - len(waiting)
+    with progress(title, len(prompted), "images", n_before=n_before) as advance:
+        for image in counting(waiting, advance):
             try:
                 rgb = read_image(image.image)
                 results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))
-        advance(1)
     return faults
 
 

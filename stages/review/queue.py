@@ -169,10 +169,14 @@ class ReviewQueue:
         self._decided = np.full(len(order), "", "U16")
         """Last decision about the mask of each rank; empty without one."""
         self._last: deque[int] = deque(maxlen=N_BEFORE)
+        self.unknown: list[MaskKey] = []
+        """Masks with a decision that the queue lacks: of other images, or of numbers too high."""
         for key, _ in decisions:
             if key in ranks:
                 self._mark(ranks[key])
                 self._last.append(ranks[key])
+            else:
+                self.unknown.append(key)
 
     def __len__(self) -> int:
         return len(self._keys)

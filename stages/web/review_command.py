@@ -1,6 +1,7 @@
 """``usam review``: segments images, and serves a page to look at the doubtful masks first."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,8 @@ from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
 from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
-from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from stages.review.decisions import REMOVE, Decisions, check_inputs, one_writer
+from stages.review.decisions import REMOVE, Decisions, MaskKey, check_inputs, one_writer
 from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
@@ -177,15 +177,23 @@ def _queue(
     with stoppable(f"masks of finished images are kept in {folder}"):
         faults = [*source.faults, *_segment(source, choice, options, results)]
     _report(folder, len(source.prompted) + len(source.faults), faults)
-    return ReviewQueue(source, results, decisions, stop_at=stop_at)
+    queue = ReviewQueue(source, results, decisions, stop_at=stop_at)
+    of_other_half = {*records} - {image.image_id for image in source.prompted}
+    _note_unknown([key for key in queue.unknown if key[0] not in of_other_half])
+    return queue
+
+
+def _note_unknown(keys: Sequence[MaskKey]) -> None:
+    if keys:
+        masks = listed([f"{place} of {shown(image_id)}" for image_id, place in keys])
+        print(f"note: decisions left out, their masks do not exist: {masks}", file=sys.stderr)
 
 
 def _segment(
     source: Source, choice: ModelChoice, options: dict[str, Any], results: KeptResults
 ) -> list[str]:
     """Segment the images without masks; return an error message per image that cannot be read."""
-    waiting = [image for image in source.prompted if image.image_id not in results]
-    if not waiting:
+    if all(image.image_id in results for image in source.prompted):
         return []
     if choice.family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
@@ -199,10 +207,10 @@ def _segment(
     answer = (
         source.cached_answers(choice) if source.cached_answers else chosen_answers(choice, options)
     )
-    read_image = image_reader(source.images, [image.image for image in waiting], source.digests)
+    records = [image.image for image in source.prompted if image.image_id not in results]
+    read_image = image_reader(source.images, records, source.digests)
     title = f"segment {printable(str(source.images))}"
-    with progress(title, len(waiting), "images") as advance:
-        return answer_images(answer, read_image, waiting, results, advance)
+    return answer_images(answer, read_image, source.prompted, results, title)
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:

@@ -260,6 +260,27 @@ def test_an_export_over_masks_or_decisions_is_refused(name: str) -> None:
     assert read_lines(file) == [{"kept": 1}]
 
 
+def test_decisions_about_masks_that_do_not_exist_are_named() -> None:
+    arguments = ("asked.json", "--images", "photos", "--export", "reviewed.json")
+    assert usam(*arguments).exit_code == 0
+    folder = Path("asked.review")
+    made_from = read_lines(folder / "masks.jsonl")[0]["made_from"]
+    decisions = Decisions(folder / "decisions.jsonl", made_from)
+    for key in ((12, 0), (12, 1), (99, 0), (11, 7)):
+        decisions.add(key, Decision("keep"))
+    note = "note: decisions left out, their masks do not exist: {}\n"
+    assert usam(*arguments).stderr == note.format("1 of 12, 0 of 99, 7 of 11")
+    assert usam(*arguments, "--half", "1/2").stderr == note.format("0 of 99, 7 of 11")
+
+
+def test_a_continued_review_counts_all_images() -> None:
+    assert usam("photos", "--export", "reviewed.json", *GRID).exit_code == 0
+    Image.fromarray(drawn()).save("photos/new.png")
+    n_images = len([*Path("photos").iterdir()])
+    again = usam("photos", "--export", "reviewed.json", *GRID)
+    assert f"{n_images}/{n_images} images, " in again.stderr
+
+
 def test_a_replacing_mask_of_another_size_than_its_image_is_named_and_left_out() -> None:
     arguments = ("photos", "--export", "reviewed.json", *GRID)
     assert usam(*arguments).exit_code == 0
