@@ -10,7 +10,7 @@ import typer
 
 from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.job import may_be_decoded
+from stages.extraction.cells import may_be_decoded
 from stages.filling.plans import FillPlan, cell_bytes, embedding_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams

@@ -19,25 +19,23 @@ from pipeline.extraction.predictions import (
     ScoredCall,
     extract_objects,
 )
-from pipeline.extraction.shards import Piece, decoder_batch
+from pipeline.extraction.shards import Piece
 from pipeline.prompts import sample_prompts
-from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam, Square
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
+from stages.extraction.cells import cell_on
 from stages.extraction.models import kept_model, settled_device
 from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards, writer_of
 from stages.settings.blocks import ExtractParams
-from stages.settings.signatures import CellName, cell_settings
 from storage.errors import ImageError
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
-from storage.pool.cell import Cell
 from storage.rle import encode_rle
+from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
 from storage.split.sharded_table import ShardedTable
-from storage.store.writing import full_signature
 
 SCENE_PX: Final = 640
 """Side of the drawn scenes: the longer side of most photographs of COCO."""
@@ -206,13 +204,8 @@ def drawn_steps(
     The images are in the folder that contains ``pool``.
     """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
-    sizes, kinds = FAMILIES[params.family].sizes, tuple(name.outputs)
-    batch = decoder_batch(
-        params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
-    )
-    cell = Cell(full_signature(cell_settings(params, name)), split, sizes, kinds, pool)
-    images = SplitImages(pool.parent, [str(file) for file in split.table.file])
-    return CellSteps(sam, cell, images, name, batch, encoder_batch=params.encoder_batch)
+    cell = cell_on(sam.device.type, name, params, split, pool)
+    return CellSteps(sam, cell, SplitImages(pool.parent, split.table.file.tolist()))
 
 
 def drawn_table(folder: Path, n_images: int) -> ObjectTable:

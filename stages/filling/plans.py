@@ -13,12 +13,11 @@ from pipeline.embeddings import level_names
 from pipeline.heads.objectives import sample_for_trials
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
+from stages.extraction.cells import on_devices
 from stages.filling.fill_cells import fitting
-from stages.filling.job import jobs_of
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
-    CellName,
     cell_settings,
     embedding_cells,
     eval_cells,
@@ -32,6 +31,7 @@ from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
+from storage.split.cell_name import CellName
 from storage.split.object_table import read_objects
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
 from storage.store.chunk_grid import mask_bytes, object_bytes
@@ -201,7 +201,7 @@ def plan_cell(
     why = reason_to_run(name, params.extract, split)
     if not why:
         return FillPlan(name)
-    cells = jobs_of(name, params.splits[name.split], params.extract, split)
+    cells = on_devices(name, params.extract, split)
     lacking = min((cell.lacking() for cell in cells.values()), key=len)
     rows = name.rows(split)
     n_done = len(rows.shards) - len(lacking)

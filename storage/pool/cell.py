@@ -18,7 +18,7 @@ import json
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
@@ -33,6 +33,7 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
+from storage.split.cell_name import CellName
 from storage.split.sharded_table import ShardedTable, shard_name
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
 from storage.store.embedding_rows import embedding_of
@@ -93,7 +94,7 @@ class ShardRows:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One model on one split in one view, or a model's embeddings of images, and its shards.
+    """What the bytes of a cell, or of a model's embeddings, follow from, and its shards.
 
     Attributes
     ----------
@@ -103,20 +104,27 @@ class Cell:
         The rows of the stores, cut into shards: objects or, for embeddings, images.
     sizes
         Sizes of the dimensions of tokens, masks and levels, see ``Family.sizes``.
-    kinds
-        Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone.
     pool
         Folder of the pool, which has a folder of shards for each ``settings_digest``.
-    assigned
-        Names of the shards that this process computes; None means all shards.
     """
 
+    name: CellName
     signature: Mapping[str, object]
     split: ShardedTable
     sizes: Mapping[str, int]
-    kinds: tuple[str, ...]
     pool: Path = POOL
-    assigned: Collection[str] | None = None
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone."""
+        return tuple(self.name.outputs)
+
+    def part(self, first: int, stop: int) -> "Cell":
+        """The cell's shards from ``first`` to before ``stop`` alone, see ``ShardedTable.part``."""
+        return replace(self, split=self.split.part(first, stop))
 
     @cached_property
     def sharded(self) -> dict[str, ArraySpec]:
@@ -154,11 +162,6 @@ class Cell:
         present = names_in(self.folder)
         return [name for name in self.split.shards if name not in present]
 
-    def todo(self) -> list[str]:
-        """Names of the shards that the pool lacks and this process must compute, in row order."""
-        lacking = self.lacking()
-        return [n for n in lacking if self.assigned is None or n in self.assigned]
-
     def rows_path(self, name: str) -> Path:
         """Path of a shard's ``.npz`` file."""
         return self.folder / f"{name}{NPZ}"
@@ -169,7 +172,7 @@ class Cell:
 
     @property
     def _suffix(self) -> str:
-        return LEVEL if "embeddings" in self.kinds else MASKS
+        return LEVEL if self.name.is_embeddings else MASKS
 
     @property
     def _file_keys(self) -> dict[str, str]:
@@ -178,7 +181,7 @@ class Cell:
         Features without masks have the key of masks, too, with an empty text.
         """
         named = {array: f"{array}_sha256" for array in self.sharded}
-        return named if "embeddings" in self.kinds else {MASK_CODE: MASKS_SHA256}
+        return named if self.name.is_embeddings else {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
