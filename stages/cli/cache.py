@@ -232,8 +232,8 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
         # Not the outputs in the workspace: DVC removes outputs before it runs a stage again.
         with recorded_stores(name.outputs) as paths:
             fit = fitting(cells, paths) if paths else None
-            if fit and not fit[0].is_faulty:
-                held.setdefault(fit[1].folder, set()).update(fit[0].names)
+            if fit and not any(store.faulty for store in fit[0].stores.values()):
+                held.setdefault(fit[1].folder, set()).update(fit[0].shard_names)
     return used, held
 
 

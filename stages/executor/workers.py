@@ -33,8 +33,8 @@ from distributed import (
     wait,
 )
 
-from stages.executor.executors import N_TRIES, Done, Failure, Run, Task
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
+from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
 from stages.executor.watch import LOOK_S, TIMEOUT_S, TTL, Watch
 from stages.program.stopping import prepare_process
 from stages.settings.blocks import ExecutorParams
@@ -143,8 +143,8 @@ def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            forget = client._unregister_worker_plugin  # noqa: SLF001 - the public one has no timeout
-            client.sync(forget, plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+            forget = client.scheduler.unregister_worker_plugin  # type: ignore[union-attr]
+            client.sync(forget, name=plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
 
 
 def _run(

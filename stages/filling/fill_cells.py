@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from stages.executor.executors import N_NAMED, Done, Task, executor_of, results_of
+from stages.executor.executors import executor_of
+from stages.executor.tasks import N_NAMED, Done, Task, results_of
 from stages.extraction.cells import choose_device, embeddings_of, on_devices
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import Count, progress
@@ -16,12 +17,13 @@ from stages.program.stopping import stoppable
 from stages.settings.params import Params
 from storage.errors import ImageError, StoreError, counted, hidden, listed
 from storage.images.videos import address_in
-from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
+from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
 from storage.split.cell_name import CellName
 from storage.split.object_table import read_objects_of
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.split.split_cells import OpenCell
 from storage.store.inspection import open_store
 
 Wanted = Mapping[Cell, Collection[str]]
@@ -285,9 +287,7 @@ def adopt_fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> int:
     return n_shards
 
 
-def fitting(
-    cells: Mapping[str, Cell], paths: Mapping[str, Path]
-) -> tuple[PublishedShards, Cell] | None:
+def fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> tuple[OpenCell, Cell] | None:
     """Open the published stores of a cell, and find the device of ``cells`` that made them.
 
     ``paths`` has the path of each store by kind.

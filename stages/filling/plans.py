@@ -209,7 +209,7 @@ def plan_cell(
         why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
-    adopted = frozenset(fit[0].names if fit else ())
+    adopted = frozenset(fit[0].shard_names if fit else ())
     todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
     n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
     return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)

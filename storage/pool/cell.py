@@ -210,7 +210,7 @@ class Cell:
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
         """Put a shard of published stores into the pool; its ``files`` are linked and not read.
 
-        ``rows`` are from ``PublishedShards.read``, and refused as by ``put``. ``files`` has the
+        ``rows`` are those of the stores, and refused as by ``put``. ``files`` has the
         file with the shard's masks, or with each level, and its sha256, by array.
         """
         for file, sha256 in files.values():

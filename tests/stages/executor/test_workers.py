@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from stages.executor.executors import Task, executor_of, results_of
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Task, results_of
 from stages.executor.watch import TTL
 from stages.settings.blocks import ExecutorParams
 from tests.fixtures import tasks

@@ -15,7 +15,7 @@ import pytest
 
 from stages import extract
 from stages.cli.fill import choose, choose_names
-from stages.executor.executors import Failure, Task
+from stages.executor.tasks import Failure, Task
 from stages.filling import fill_cells as fill_module
 from stages.filling.shards import fill_part
 from stages.settings.params import read_params

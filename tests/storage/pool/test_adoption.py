@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from storage.errors import StoreError
-from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
+from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
+from storage.split.split_cells import OpenCell
 from tests.fixtures.made_up_cell import (
     cell_of,
     extract,
@@ -36,7 +37,7 @@ def wanted(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     return outputs(Path())
 
 
-def published(*, with_masks: bool = True) -> PublishedShards:
+def published(*, with_masks: bool = True) -> OpenCell:
     return open_published(targets(Path(), cell_of(Path(), with_masks=with_masks)))
 
 
