@@ -46,9 +46,9 @@ class Watch:
     def __init__(
         self, client: Client, *, kind: str, mark: str, look_for: Callable[[int], str]
     ) -> None:
-        self._client = client
+        self.client = client
         self._kind = kind
-        self._mark = mark
+        self.mark = mark
         self._look_for = look_for
         self._looked = self._waited_since = -inf
         self._n_usable = 0
@@ -68,17 +68,17 @@ class Watch:
             workers = self._workers()
             for address, worker in workers.items():
                 self._check_heartbeat(address, worker["last_seen"], now)
-            usable = [name for name in workers if self._mark in workers[name]["resources"]]
+            usable = [name for name in workers if self.mark in workers[name]["resources"]]
             for address in workers.keys() - usable:
-                self._check_folder(address, workers[address]["metrics"].get(self._mark))
+                self._check_folder(address, workers[address]["metrics"].get(self.mark))
             self._n_usable = len(usable)
             self._note_wait(self._look_for(self._n_usable), now)
         return self._n_usable
 
     def _workers(self) -> dict[str, Any]:
         try:
-            identity = self._client.scheduler.identity  # type: ignore[union-attr]
-            answer = self._client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+            identity = self.client.scheduler.identity  # type: ignore[union-attr]
+            answer = self.client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         except OSError:  # the scheduler is gone: waiting for the tasks raises the error
             return {}
         return dict(answer["workers"])
@@ -100,7 +100,7 @@ class Watch:
 
         The scheduler's process may lack this project's code: a function of Dask reads its setting.
         """
-        ttl = self._client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
+        ttl = self.client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
         if ttl is None:
             return f"end it, so that others do its task: its scheduler has no {TTL}"
         return f"others do its task within twice its scheduler's {TTL}, {ttl}"

@@ -1,7 +1,7 @@
 """Measures how fast extraction fills a cell of drawn scenes: as a whole, and part by part."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,9 @@ import numpy as np
 from pipeline.extraction.predictions import (
     DecodedCall,
     Request,
-    Rows,
     ScoredCall,
     extract_objects,
 )
-from pipeline.extraction.shards import Piece
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Sam, Square
 from pipeline.scenes.scene import draw_scene, scene_seeds
@@ -27,7 +25,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.cells import cell_on
 from stages.extraction.models import kept_model, settled_device
-from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards, writer_of
+from stages.extraction.steps import CellSteps, ViewedImage, run_shards, writer_of
 from stages.settings.blocks import ExtractParams
 from storage.errors import ImageError
 from storage.folders import sha256_file
@@ -86,34 +84,14 @@ def extraction_speed(
             for i in range(2)
         )
         split = ShardedTable(table, params.shard_objects)
-        plain = drawn_steps(params, model, sam, split, root / "pool", view)
-        steps = _TimedSteps(plain, plain.encoder_batch, plain.threads)
+        steps = drawn_steps(params, model, sam, split, root / "pool", view)
         started = perf_counter()
-        write = writer_of(plain.cell, sam.device)
+        write = writer_of(steps.cell, sam.device)
         run_shards(split.shards.values(), steps, write, lambda _: None)
         extraction_s = perf_counter() - started
     return ExtractionSpeed(
         len(table.file), table.n_objects * len(PROMPTS), extraction_s, steps.computing_s, part_s
     )
-
-
-@dataclass
-class _TimedSteps:
-    """Steps of a cell that add up the seconds of ``compute`` in ``computing_s``."""
-
-    steps: CellSteps
-    encoder_batch: int
-    threads: Threads
-    computing_s: float = 0.0
-
-    def read(self, piece: Piece) -> ViewedImage | ImageError:
-        return self.steps.read(piece)
-
-    def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
-        started = perf_counter()
-        rows = self.steps.compute(images)
-        self.computing_s += perf_counter() - started
-        return rows
 
 
 @dataclass

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
+from time import perf_counter
 from typing import Final, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -176,6 +177,8 @@ class CellSteps:
     images: SplitImages
     embeddings: Cell | None = None
     """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
+    computing_s: float = field(default=0.0, init=False)
+    """Seconds in which ``compute`` has run."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     @property
@@ -219,6 +222,7 @@ class CellSteps:
 
     def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
         """Encode images of one shard, and decode every prompt set of their objects."""
+        started = perf_counter()
         if self.encoder_batch > 1:
             squares = [square for _, (square, _) in images if isinstance(square, Square)]
             embeddings = self.sam.encode_squares(squares)
@@ -231,10 +235,12 @@ class CellSteps:
                     else:
                         self._last = (piece.image, self.sam.restore(source))
                 embeddings.append(self._last[1])
-        return [
+        rows = [
             self._decode(piece, embedding, request)
             for (piece, (_, request)), embedding in zip(images, embeddings, strict=True)
         ]
+        self.computing_s += perf_counter() - started
+        return rows
 
     def _decode(self, piece: Piece, embedding: Embedding, request: Request) -> Rows:
         with behind(self.sam.device.type) as apply:

@@ -302,7 +302,7 @@ def fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> tuple[OpenC
         signature = open_store(main).signature
         cell = cells.get(str(signature.get("device")))
         # Checked before the arrays are opened: stores of another version may have other arrays.
-        if cell is None or not cell.fits(signature):
+        if cell is None or cell.difference(signature):
             return None
         return open_published(paths), cell
     except StoreError as error:

@@ -15,7 +15,7 @@ from stages.program.progress import Count
 from stages.settings.blocks import ExtractParams
 from stages.settings.signatures import cell_settings, library_versions
 from storage.errors import StoreError
-from storage.folders import begin_file, begun_files, is_begun
+from storage.folders import begin_file, begun_files
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.store.signature import compare
@@ -99,7 +99,7 @@ class Turns:
     def __init__(self, cell: Cell, names: Collection[str], count: Count) -> None:
         self._cell = cell
         self._count = count
-        self._marks: dict[str, Path | None] = {}
+        self._marks: dict[str, Path] = {}
         self.left = dict.fromkeys(names)
         if len(names) > 1:  # a task of one shard does not list the folder
             begun_files(cell.folder)  # removes what dead processes have left
@@ -117,13 +117,13 @@ class Turns:
             name = ring.popleft()
             if self._is_there(name):
                 del self.left[name]
-            elif not is_begun(self._cell.rows_path(name)):
-                yield self._begin(name)
-                is_any = True
+            elif mark := begin_file(self._cell.rows_path(name)):
+                self._marks[name], is_any = mark, True
+                yield self._take(name)
             elif ring:  # elsewhere: another process is here
                 ring.rotate(random.randrange(len(ring)))  # noqa: S311
         if self.left and not is_any:
-            yield self._begin(random.choice([*self.left]))  # noqa: S311
+            yield self._take(random.choice([*self.left]))  # noqa: S311
 
     def _is_there(self, name: str) -> bool:
         """Whether the pool has a shard; it is then no work of this process."""
@@ -132,14 +132,13 @@ class Turns:
             self._count.exclude(self._cell.split.count_rows([name]))
         return is_there
 
-    def _begin(self, name: str) -> Shard:
+    def _take(self, name: str) -> Shard:
         del self.left[name]
-        self._marks[name] = begin_file(self._cell.rows_path(name))
         return self._cell.split.shards[name]
 
     def end(self, name: str) -> None:
         """Remove the mark of a shard, if this process has made the mark."""
-        if mark := self._marks.pop(name):
+        if mark := self._marks.pop(name, None):
             mark.unlink(missing_ok=True)
 
     def close(self) -> None:

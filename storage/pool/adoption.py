@@ -66,8 +66,8 @@ def open_published(paths: Mapping[str, Path]) -> OpenCell:
 def adopt(cell: Cell, published: OpenCell) -> tuple[int, dict[int, str]]:
     """Put the shards that the pool lacks for ``cell`` from published stores into the pool.
 
-    Whether the stores have the settings of ``cell`` is not checked; ``Cell.fits`` says it. Masks
-    and levels are linked without being read: publishing compares them with their digests.
+    The stores must have the settings of ``cell``: ``Cell.difference`` says it, and it is not
+    checked. Masks and levels are linked unread: publishing compares them with their digests.
 
     Returns
     -------
@@ -106,8 +106,7 @@ def _rows(store: Store, shards: Sequence[int]) -> list[ShardArrays]:
     """
     size, first = store.shard_rows, shards[0]
     span = slice(first * size, (shards[-1] + 1) * size)
-    specs = shard_arrays(store.kind, store.signature)
-    names = [name for name, spec in specs.items() if spec.chunking != "single_rows"]
+    names = shard_arrays(store.kind, store.signature, sharded=False)
     rows = {name: read_array(store, name, span) for name in names}
     slices = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
     return [{name: values[shard] for name, values in rows.items()} for shard in slices]
@@ -121,10 +120,9 @@ def _files(published: OpenCell, shard: int) -> dict[str, tuple[Path, str]]:
     """
     files = {}
     for store in published.stores.values():
-        for array, spec in shard_arrays(store.kind, store.signature).items():
-            if spec.chunking == "single_rows":
-                name = shard_file(array, spec, shard)
-                if not (store.path / name).exists():
-                    raise StoreError(f"{store.path / name} is missing")
-                files[array] = store.path / name, store.manifest[name].sha256
+        for array, spec in shard_arrays(store.kind, store.signature, sharded=True).items():
+            name = shard_file(array, spec, shard)
+            if not (store.path / name).exists():
+                raise StoreError(f"{store.path / name} is missing")
+            files[array] = store.path / name, store.manifest[name].sha256
     return files

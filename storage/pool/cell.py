@@ -129,9 +129,8 @@ class Cell:
     @cached_property
     def sharded(self) -> dict[str, ArraySpec]:
         """Declarations of the arrays with a file of their own per shard, by name: masks, levels."""
-        by_kind = [shard_arrays(kind, self.signature) for kind in self.kinds]
-        specs = {name: spec for arrays in by_kind for name, spec in arrays.items()}
-        return {name: spec for name, spec in specs.items() if spec.chunking == "single_rows"}
+        by_kind = [shard_arrays(kind, self.signature, sharded=True) for kind in self.kinds]
+        return {name: spec for arrays in by_kind for name, spec in arrays.items()}
 
     @cached_property
     def settings(self) -> dict[str, Value]:
@@ -147,10 +146,6 @@ class Cell:
     def folder(self) -> Path:
         """Folder in the pool of all shards with these settings, of any split."""
         return self.pool / self.settings_digest
-
-    def fits(self, signature: Mapping[str, object]) -> bool:
-        """Whether a store with this signature has rows that were made by the cell's settings."""
-        return self.difference(signature) is None
 
     def difference(self, signature: Mapping[str, object]) -> str | None:
         """Describe how a store's settings differ from the cell's; None if they do not."""
@@ -273,11 +268,7 @@ class Cell:
         shape, or the inputs are of another shard.
         """
         shard = self.split.shards[name]
-        specs = {
-            key: spec
-            for key, spec in shard_arrays(self.kinds[0], self.signature).items()
-            if spec.chunking != "single_rows"
-        }
+        specs = shard_arrays(self.kinds[0], self.signature, sharded=False)
         specs |= self.sharded if with_files else {}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self.dim_sizes | {self.split.dim: shard.stop - shard.start}
@@ -348,10 +339,18 @@ def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySp
     return cell_specs(kind, signature["view"])
 
 
-def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Declarations of the arrays of a cell's store that are computed shard by shard, by name."""
-    specs = store_specs(kind, signature)
-    return {name: spec for name, spec in specs.items() if not spec.is_constant}
+def shard_arrays(
+    kind: str, signature: Mapping[str, object], *, sharded: bool
+) -> dict[str, ArraySpec]:
+    """Declarations of the arrays of a cell's store that are computed shard by shard, by name.
+
+    They are those with a file of their own per shard (masks, levels), or all others.
+    """
+    return {
+        name: spec
+        for name, spec in store_specs(kind, signature).items()
+        if not spec.is_constant and (spec.chunking == "single_rows") == sharded
+    }
 
 
 def names_in(folder: Path) -> set[str]:

@@ -179,7 +179,7 @@ def test_a_task_whose_workers_died_is_run_again_alone_before_it_is_blamed(
     names = ["first", "waited", "deadly", "faulty"]
     todo = [Task(name, tasks.double) for name in names]
     outcomes: dict[str, Any] = {
-        outcome.task.name: outcome for outcome in workers._run(unused, unused, 1, "mark", todo)
+        outcome.task.name: outcome for outcome in workers._run(unused, 1, todo)
     }
     assert calls == [names, ["waited"], ["deadly"], ["faulty"]]
     assert [outcomes[name].result for name in names[:2]] == [1, 2]
@@ -221,9 +221,9 @@ def test_tasks_that_wait_at_a_worker_are_not_blamed_for_its_deaths(
         *(Task(f"waits {i}", tasks.double, (i,)) for i in range(3)),
     ]
     with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
-        client, watch, _, mark = cast("partial[Any]", run).args
+        watch, _ = cast("partial[Any]", run).args
         # As where SLURM has started one job of four.
-        outcomes = list(workers._run(client, watch, len(todo), mark, todo))
+        outcomes = list(workers._run(watch, len(todo), todo))
     failed = [outcome.task.name for outcome in outcomes if isinstance(outcome, Failure)]
     assert failed == ["deadly"]
     assert sum(isinstance(outcome, Done) for outcome in outcomes) == 3

@@ -56,7 +56,7 @@ def test_shards_of_the_same_inputs_are_taken_over_whatever_the_split(
 ) -> None:
     cell = cell_of(Path(), split_of(n_objects), **changes)
     found = published(with_masks="masks" in cell.kinds)
-    assert cell.fits(found.stores["features"].signature)
+    assert cell.difference(found.stores["features"].signature) is None
     assert adopt(cell, found) == (adopted, {})
     assert adopt(cell, found) == (0, {}), "the second time all are there"
     assert fill(cell) == computed
@@ -80,8 +80,8 @@ def test_shards_of_other_settings_are_not_taken() -> None:
     fill(other)
     publish_whole(Path("other"), other)
     found = open_published(targets(Path("other"), other))
-    assert other.fits(found.stores["features"].signature)
-    assert not cell_of(Path(), precision="bf16").fits(found.stores["features"].signature)
+    assert other.difference(found.stores["features"].signature) is None
+    assert cell_of(Path(), precision="bf16").difference(found.stores["features"].signature)
 
 
 def lose(path: Path) -> None:
