@@ -7,7 +7,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from dask import config
 from distributed import Client
 
 TIMEOUT_S: Final = 10
@@ -92,18 +91,9 @@ class Watch:
             self._silent.add(address)
             self._note(
                 f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
-                f"is stopped perhaps, or its disk; {self._end_of_wait()}",
+                "is stopped perhaps, or its disk; others do its task within twice its scheduler's "
+                f"{TTL}, or once it is ended"
             )
-
-    def _end_of_wait(self) -> str:
-        """Text for a note: when other workers get the task of a silent worker.
-
-        The scheduler's process may lack this project's code: a function of Dask reads its setting.
-        """
-        ttl = self.client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
-        if ttl is None:
-            return f"end it, so that others do its task: its scheduler has no {TTL}"
-        return f"others do its task within twice its scheduler's {TTL}, {ttl}"
 
     def _check_folder(self, address: str, folder: str | None) -> None:
         # None if the worker has not reported yet: it may have been named as silent before.
