@@ -64,7 +64,8 @@ def fill(
             return
         wanted = choose(names, params, wanted_shards)
         n_lacking = [len(shards) for shards in lacking(wanted).values()]
-        failed = fill_all(wanted, params)
+        images = {split: place.images for split, place in params.splits.items()}
+        failed = fill_all(wanted, images, params.extract, params.executor)
         n_others = sum(len(cell.lacking()) for cell in wanted)
     for name, error in failed.items():
         print(f"error: {name}: {one_line(error)}", file=sys.stderr)
@@ -128,9 +129,9 @@ def assigned_shards(
 
 def choose(names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)) -> Wanted:
     """Unpublished cells, each with the names of its shards in the range; see ``chosen``."""
-    device = cache(partial(device_of, params))  # asks workers once
+    device = cache(partial(device_of, params.extract, params.executor))  # asks workers once
     return {
-        chosen(name, params, split, device): assigned
+        chosen(name, params.extract, split, device): assigned
         for name, split, assigned in assigned_shards(names, params, shard_range)
         if reason_to_run(name, params.extract, split)
     }

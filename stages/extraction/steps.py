@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
 from time import perf_counter
-from typing import Final, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -43,7 +43,6 @@ class Threads(NamedTuple):
     n_writers: int
 
 
-@runtime_checkable
 class Steps(Protocol[T]):
     """The steps that ``run_shards`` calls; only the steps know where images are."""
 

@@ -2,19 +2,20 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from stages.executor.executors import executor_of
-from stages.executor.tasks import N_NAMED, Done, Task, results_of
+from stages.executor.tasks import N_NAMED, Done, Failure, Task, results_of
 from stages.extraction.cells import choose_device, embeddings_of, on_devices
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import Count, progress
 from stages.program.stopping import stoppable
-from stages.settings.params import Params
+from stages.settings.blocks import ExecutorParams, ExtractParams
 from storage.errors import ImageError, StoreError, counted, hidden, listed
 from storage.images.videos import address_in
 from storage.pool.adoption import adopt, open_published, published_stores
@@ -45,9 +46,9 @@ LOOK_S: Final = 1.0
 """Seconds between two checks for files that have not appeared yet."""
 
 
-def device_of(params: Params) -> str:
+def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     """Find the device on which the executor's workers will compute, ``cpu`` or ``cuda``."""
-    setting, executor = params.extract.device, params.executor
+    setting = params.device
     if executor.kind in {"inline", "local"}:
         return device_here(setting)
     if setting != "auto":
@@ -72,10 +73,13 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill(wanted: Wanted, params: Params) -> Errors:
+def fill(
+    wanted: Wanted, images: Mapping[str, str], params: ExtractParams, executor: ExecutorParams
+) -> Errors:
     """Compute the shards of cells that the pool lacks, one cell after the other; write no outputs.
 
-    If a cell cannot be filled, the other cells are still filled.
+    If a cell cannot be filled, the other cells are still filled. ``images`` has the folder of each
+    split's images.
 
     Returns
     -------
@@ -94,19 +98,22 @@ def fill(wanted: Wanted, params: Params) -> Errors:
     unread: Unread = {str(cell): {} for cell in todo}
     errors: Errors = {}
     with _progress_of(todo) as count:
-        if params.executor.kind != "inline":
-            _fill_by_workers(todo, params, count=count, unread=unread, errors=errors)
+        if executor.kind != "inline":
+            tasks = chain(*(_tasks(cell, todo[cell], images, params) for cell in todo))
+            uses_gpu = any(cell.signature["device"] != "cpu" for cell in todo)
+            with executor_of(executor, uses_gpu=uses_gpu) as run:
+                _note_outcomes(run(tasks), count, unread, errors)
         else:
             for cell, names in todo.items():
                 try:
-                    inputs = shards.load(cell, _images(cell, params), params.extract)
-                    embeddings = embeddings_of(cell, params.extract)
+                    inputs = shards.load(cell, images[cell.name.split], params)
+                    embeddings = embeddings_of(cell, params)
                     unread[str(cell)] |= shards.fill_shards(cell, names, *inputs, count, embeddings)
                 except REPORTED as error:
                     errors[str(cell)] = error
     for cell in todo:
         if unread[str(cell)]:
-            folder = Path(_images(cell, params))
+            folder = Path(images[cell.name.split])
             errors.setdefault(str(cell), unread_error(cell, folder, unread[str(cell)]))
     _check_shown({cell: names for cell, names in todo.items() if str(cell) not in errors})
     return errors
@@ -122,10 +129,6 @@ def lacking(wanted: Wanted) -> dict[Cell, list[str]]:
     return todo
 
 
-def _images(cell: Cell, params: Params) -> str:
-    return params.splits[cell.name.split].images
-
-
 def _progress_of(todo: Wanted) -> AbstractContextManager[Count]:
     units = {"images" if cell.name.is_embeddings else "objects" for cell in todo}
     unit = units.pop() if len(units) == 1 else "rows"
@@ -135,35 +138,34 @@ def _progress_of(todo: Wanted) -> AbstractContextManager[Count]:
     return progress(title, n_rows, unit)
 
 
-def _fill_by_workers(
-    todo: Wanted, params: Params, *, count: Count, unread: Unread, errors: Errors
+def _note_outcomes(
+    outcomes: Iterable[Done[Any] | Failure], count: Count, unread: Unread, errors: Errors
 ) -> None:
-    """Compute shards by workers, a task per shard; add to ``unread`` and ``errors``."""
-    uses_gpu = any(cell.signature["device"] != "cpu" for cell in todo)
-    tasks = (task for cell, names in todo.items() for task in _tasks(cell, names, params))
-    with executor_of(params.executor, uses_gpu=uses_gpu) as run:
-        for outcome in run(tasks):
-            part, *_ = outcome.task.arguments
-            if isinstance(outcome, Done):
-                unread[str(part)].update(outcome.result)
-                count(part.split.n_rows)
-            elif isinstance(outcome.error, REPORTED):
-                errors.setdefault(str(part), outcome.error)
-            else:
-                raise outcome.error
+    """Add the outcomes of workers, a task per shard, to ``unread`` and ``errors``."""
+    for outcome in outcomes:
+        part, *_ = outcome.task.arguments
+        if isinstance(outcome, Done):
+            unread[str(part)].update(outcome.result)
+            count(part.split.n_rows)
+        elif isinstance(outcome.error, REPORTED):
+            errors.setdefault(str(part), outcome.error)
+        else:
+            raise outcome.error
 
 
-def _tasks(cell: Cell, names: Collection[str], params: Params) -> Iterator[Task[Any]]:
+def _tasks(
+    cell: Cell, names: Collection[str], images: Mapping[str, str], params: ExtractParams
+) -> Iterator[Task[Any]]:
     """Yield a task per shard, which has the shard's part of the cell and of its embeddings."""
     from stages.filling.shards import fill_part  # noqa: PLC0415 - imports the models
 
-    embeddings = embeddings_of(cell, params.extract)
+    embeddings = embeddings_of(cell, params)
     for shard in (cell.split.shards[name] for name in names):
         part, embedded = cell.part(shard.index, shard.index + 1), None
         if embeddings:
             first, last = shard.pieces[0].image, shard.pieces[-1].image
             embedded = embeddings.part(first // SHARD_IMAGES, last // SHARD_IMAGES + 1)
-        inputs = (part, _images(cell, params), params.extract, embedded)
+        inputs = (part, images[cell.name.split], params, embedded)
         yield Task(f"shard {shard.index} of {cell}", fill_part, inputs)
 
 
@@ -199,21 +201,22 @@ def _check_shown(wanted: Wanted) -> None:
         time.sleep(LOOK_S)
 
 
-def run_cell(name: CellName, params: Params) -> None:
+def run_cell(name: CellName, images: str, params: ExtractParams, executor: ExecutorParams) -> None:
     """Compute the shards of a cell that the pool lacks, and write its stores as outputs.
 
     A shard is a file with the rows of some objects; the pool is the folder of all computed shards.
     Intact shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
-    shard is missing, neither a model nor its libraries are loaded.
+    shard is missing, neither a model nor its libraries are loaded. ``images`` is the folder of the
+    split's images.
 
     An unreadable image is an ``ImageError``; all shards without it were extracted and are kept.
     Shards that stay damaged on the disk are a ``StoreError`` after ``N_FILLED`` attempts.
     """
-    split = ShardedTable(read_objects_of(name.split), params.extract.shard_objects)
-    cell = chosen(name, params, split, partial(device_of, params))
+    split = ShardedTable(read_objects_of(name.split), params.shard_objects)
+    cell = chosen(name, params, split, partial(device_of, params, executor))
     with stoppable(f"finished shards are kept in {cell.folder}"):
         for attempt in range(N_FILLED):
-            if errors := fill({cell: cell.split.names}, params):
+            if errors := fill({cell: cell.split.names}, {name.split: images}, params, executor):
                 raise errors[str(cell)]
             compared = checked_shards(cell, attempt)
             if not compared.faults:
@@ -241,14 +244,14 @@ def checked_shards(cell: Cell, attempt: int) -> Comparison:
 
 
 def chosen(
-    name: CellName, params: Params, split: ShardedTable, find_device: Callable[[], str]
+    name: CellName, params: ExtractParams, split: ShardedTable, find_device: Callable[[], str]
 ) -> Cell:
     """Describe a cell on the device that has made it or will compute it, see ``choose_device``.
 
     Shards that the pool lacks are first taken from outputs of the cell, and embeddings from
     published embeddings of its images.
     """
-    cells = on_devices(name, params.extract, split)
+    cells = on_devices(name, params, split)
     adopt_outputs(cells)
     # A complete cell reads no embeddings.
     incomplete = {device: cell for device, cell in cells.items() if cell.lacking()}
@@ -256,7 +259,7 @@ def chosen(
         {
             device: embeddings
             for device, cell in incomplete.items()
-            if (embeddings := embeddings_of(cell, params.extract))
+            if (embeddings := embeddings_of(cell, params))
         }
     )
     return choose_device(cells, find_device)

@@ -113,4 +113,4 @@ def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
     for n_gpus, device in ((1, "cuda"), (0, "cpu")):
         set_executor(kind="slurm", slurm={"gpus": n_gpus})
         params = read_params()
-        assert fill_module.device_of(params) == device
+        assert fill_module.device_of(params.extract, params.executor) == device
