@@ -19,7 +19,7 @@ def main(split: str, model: str) -> None:
     check_known("split of embeddings", split, params.embeddings.splits)
     check_known("model of embeddings", model, params.embeddings.models)
     (name,) = embedding_cells(split, [model])
-    run_cell(name, params.splits[split], params.extract, params.executor)
+    run_cell(name, params.splits[split].images, params.extract, params.executor)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from jaxtyping import Bool
 
 from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
-from stages.executor.executors import Task, executor_of, results_of
+from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from storage.files.addresses import is_address

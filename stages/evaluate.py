@@ -23,10 +23,10 @@ from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
-from stages.executor.executors import map_by
+from stages.executor.tasks import in_threads
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
-from stages.settings.blocks import EvaluateParams, ExecutorParams
+from stages.settings.blocks import EvaluateParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_settings, train_settings
@@ -68,12 +68,10 @@ def main(split: str) -> None:
         ablations=params.ablations,
         further_seeds=params.train.seeds[1:],
     )
-    _write_results(split, predictions, params.evaluate, params.executor)
+    _write_results(split, predictions, params.evaluate)
 
 
-def _write_results(
-    split: str, predictions: SplitPredictions, settings: EvaluateParams, executor: ExecutorParams
-) -> None:
+def _write_results(split: str, predictions: SplitPredictions, settings: EvaluateParams) -> None:
     resamples = resample_groups(predictions.group, settings.n_resamples, settings.seed)
     run = {
         "split": split,
@@ -82,14 +80,14 @@ def _write_results(
         "n_resamples": settings.n_resamples,
         **predictions.inputs,
     }
-    with faults_of(split), map_by(executor, "measure") as run_each:
-        tables = split_tables(split, predictions, resamples, settings.n_curve_points, run_each)
+    with faults_of(split):
+        tables = split_tables(split, predictions, resamples, settings.n_curve_points)
         check_unchanged()
         write_results(results_dir(split), tables, run)
 
 
 def split_tables(
-    split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, run: tasks.Each
+    split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int
 ) -> dict[str, Frames]:
     """Make the tables of an eval split by name: those of ``SPLIT_TABLES`` and ``ranking``.
 
@@ -101,8 +99,6 @@ def split_tables(
         Resamples of images or videos, from which intervals are computed.
     n_points
         Number of points of a correction curve; a coverage curve has one less.
-    run
-        Applies a function to each measure, as ``map`` does.
     """
     models = predictions.models
     masks = tasks.judged_masks(models)
@@ -115,7 +111,7 @@ def split_tables(
         n_points - 1,
     )
     return {
-        "scores": _scores(split, predictions, resamples, masks, run),
+        "scores": _scores(split, predictions, resamples, masks),
         "curves": blocks_as_frame(corrections.curves(tasks.ious_of(models), masks, n_points)),
         "correlation": pd.concat(corrections.correlations(own_masks), ignore_index=True),
         "coverage": blocks_as_frame(coverage),
@@ -138,7 +134,6 @@ def _scores(
     predictions: SplitPredictions,
     resamples: Resamples,
     masks: Sequence[tasks.JudgedMasks],
-    run: tasks.Each,
 ) -> pd.DataFrame:
     """Make the table ``scores``: the statistics of all measures, masks and guarantees of a split.
 
@@ -151,7 +146,7 @@ def _scores(
     with progress(f"evaluate {split}", n, "measures") as advance:
 
         def counted(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            return counting(run(work, items), advance)
+            return counting(in_threads(work, items), advance)
 
         iou = models[largest].proposals.iou
         measured = chain(

@@ -18,7 +18,7 @@ def main(split: str, model: str, view: str) -> None:
     check_known("eval split", split, params.eval_splits)
     check_known("model", model, params.models)
     (name,) = eval_cells(split, [model], [params.view(view)], params.extra_prompts)
-    run_cell(name, params.splits[split], params.extract, params.executor)
+    run_cell(name, params.splits[split].images, params.extract, params.executor)
 
 
 if __name__ == "__main__":

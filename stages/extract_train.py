@@ -19,7 +19,7 @@ def main(split: str, model: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("model", model, params.models)
     (name,) = train_cells(split, [model], params.train_prompts)
-    run_cell(name, params.splits[split], params.extract, params.executor)
+    run_cell(name, params.splits[split].images, params.extract, params.executor)
 
 
 if __name__ == "__main__":

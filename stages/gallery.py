@@ -21,8 +21,7 @@ from pipeline.scoring.measures import ranked_name
 from pipeline.scoring.tasks import shown_model
 from pipeline.views import default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.executor.executors import map_by
-from stages.executor.opened_cells import CellsToOpen, opened
+from stages.executor.tasks import in_threads
 from stages.object_pictures import by_source, draw_objects
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
@@ -32,7 +31,7 @@ from stages.settings.signatures import eval_settings
 from storage.errors import DataError
 from storage.outputs.results import Gallery, read_annotations, read_ranking, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
-from storage.split.split_cells import SplitCells
+from storage.split.split_cells import SplitCells, open_cells
 
 
 @stage_main
@@ -52,19 +51,15 @@ def main(split: str) -> None:
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
     expected = eval_settings(params.extract, split, models, identity, params.extra_prompts)
-    to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
-    cells = opened(to_open)
+    cells = open_cells(split, expected, with_masks=True, cache=cache_location())
     _check_objects(objects, cells)
     image = cells.table.image_index[shown["row"]]
     shown["file"] = [str(file) for file in cells.table.file[image]]
     shown["picture"] = [_picture_name(row) for row in shown.to_dict("records")]
-    draw = partial(draw_objects, to_open, Path(params.splits[split].images), params.gallery.side_px)
+    draw = partial(draw_objects, cells, Path(params.splits[split].images), params.gallery.side_px)
     pictures: dict[str, bytes] = {}
-    with (
-        map_by(params.executor, "image") as map_images,
-        progress(f"gallery {split}", len(shown), "pictures") as advance,
-    ):
-        for of_one_source in map_images(draw, by_source(shown.to_dict("records"))):
+    with progress(f"gallery {split}", len(shown), "pictures") as advance:
+        for of_one_source in in_threads(draw, by_source(shown.to_dict("records"))):
             pictures |= of_one_source
             advance(len(of_one_source))
     check_unchanged()

@@ -15,7 +15,6 @@ from PIL import Image
 from pipeline.gallery import draw_object, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
-from stages.executor.opened_cells import CellsToOpen, opened
 from storage.images.videos import SplitImages, video_of
 from storage.rle import decode_rle
 from storage.split.split_cells import OpenCell, SplitCells
@@ -43,17 +42,16 @@ def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
 
 
 def draw_objects(
-    cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
+    cells: SplitCells, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
     """Draw one picture of each object; returns its WebP file by the object's entry ``picture``.
 
     ``folder`` has the images, or is a text file with the address of that folder. ``side_px`` is the
     length of the longer side of a picture.
     """
-    split = opened(cells)
     images = SplitImages(folder, [shown["file"] for shown in objects])
     return {
-        shown["picture"]: encode_webp(_draw(split, images, shown, side_px)) for shown in objects
+        shown["picture"]: encode_webp(_draw(cells, images, shown, side_px)) for shown in objects
     }
 
 

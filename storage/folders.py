@@ -6,6 +6,7 @@ is finished. So any number of processes may write the same output at the same ti
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -13,11 +14,13 @@ import re
 import shutil
 import socket
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
+
+from storage.errors import DataError
 
 SUFFIX: Final = ".partial"
 """Suffix of unfinished files and folders; DVC and git ignore them."""
@@ -35,6 +38,9 @@ TAG: Final = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
 
 TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
 """Error numbers of renaming a folder to a name that another folder has."""
+
+_N_FIRST_BYTES: Final = 2**16
+"""Number of first bytes by which ``check_output`` recognises a file."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -66,14 +72,53 @@ def whole_file(path: Path) -> Iterator[Path]:
         If a pipe or a device is at ``path``, which the file would replace (a superuser's file even
         replaces ``/dev/null``); or if the file cannot be written. The error names the file.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if is_special(path):
-        raise OSError(errno.EINVAL, "must be a file, got a pipe or a device", str(path))
+    _check_file(path)
     with _made(path) as partial:
         for leftover in _leftovers(path):
             leftover.unlink(missing_ok=True)
         yield partial
+
+
+def check_output(path: Path, begins: re.Pattern[bytes], inputs: Iterable[Path] = ()) -> None:
+    """Check before the work that ``whole_file`` can write ``path`` and replaces no other file.
+
+    A user may name an image, a README or an input of the command as its output by mistake.
+
+    Parameters
+    ----------
+    begins
+        Matches the first bytes of each file that the command writes.
+    inputs
+        Files that the command reads.
+
+    Raises
+    ------
+    DataError
+        If a file is at ``path`` whose bytes do not begin so, or that is one of ``inputs``.
+    OSError
+        If ``whole_file`` would refuse ``path``, or if its folder cannot be made or written to.
+    """
+    _check_file(path)
+    if path.exists():
+        with path.open("rb") as file:
+            first = file.read(_N_FIRST_BYTES)
+        is_other = bool(first) and not begins.match(first)
+        if is_other or any(file.exists() and path.samefile(file) for file in inputs):
+            raise DataError(
+                f"{path} must be a new file, or one that this command has written, got "
+                f"{'another' if is_other else 'one that it reads'}: name another output"
+            )
+    with named_disk_errors(path):
+        partial = _partial(path)
+        partial.touch()
+        partial.unlink()
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if is_special(path):
+        raise OSError(errno.EINVAL, "must be a file, got a pipe or a device", str(path))
 
 
 @contextmanager
@@ -265,6 +310,22 @@ def _partial(path: Path) -> Path:
     """Make the parent folder of ``path``, and choose a temporary path beside ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Wait for and hold the lock of a folder, which is made if missing, during the block.
+
+    The system releases the lock of a process that ends. On a disk without locks, nothing is locked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def new_tag() -> str:

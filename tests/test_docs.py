@@ -8,6 +8,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
 from importlib.util import find_spec
@@ -97,7 +98,8 @@ def test_bytes_of_coco_val_are_those_that_usam_plan_prints() -> None:
     params = read_params(ROOT / "params" / "results.yaml")
     views = [params.view(name) for name in params.views]
     cells = eval_cells("coco_val", models_of("sam2.1"), views)
-    features, low, high = zip(*(cell_bytes(cell, 1, "sam2.1") for cell in cells), strict=True)
+    extract = replace(params.extract, family="sam2.1")
+    features, low, high, _ = zip(*(cell_bytes(cell, 0, 1, extract) for cell in cells), strict=True)
     told = f"an object takes {features[-1] / 1e3:.0f} kB of features, uncompressed, and "
     assert f"{told}{low[-1] / 1e3:.0f} to {high[-1] / 1e3:.0f} kB of masks" in PAGES["scale.md"]
     gigabytes = [36_335 * sum(sizes) / 1e9 for sizes in (features, low, high)]

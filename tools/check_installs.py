@@ -45,15 +45,16 @@ from pathlib import Path
 import stages.entropy, stages.evaluate, stages.gallery, stages.report, stages.train, stages.tune
 import stages.executor.slurm
 from dvc.repo import Repo
-from stages.executor.executors import map_by
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Task, results_of
 from stages.settings.blocks import ExecutorParams
 from stages.training.search import run_study
 os.chdir(tempfile.mkdtemp())
 Repo.init(no_scm=True)
 options = {"n_trials": 12, "seed": 0, "advance": print, "facade": "full"}
 run_study(lambda plan: plan.learning_rate, Path("study"), **options)
-with map_by(ExecutorParams(kind="local", n_workers=1), "number") as each:
-    print(each(abs, [-1]))
+with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
+    print(results_of(run, [Task("a number", abs, (-1,))]))
 """,
     "hf": 'print(usam_cache.build_sam("edgetam", "tiny", seed=0))',
     "demo": """

@@ -246,7 +246,7 @@ Points = tuple[Float32[np.ndarray, "prompt point 2"], Int32[np.ndarray, "prompt 
 def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> Points:
     if point_coords is None or point_labels is None:
         raise PromptError("point_coords and point_labels must be given together, got one of them")
-    points = np.asarray(point_coords, np.float32)
+    points = _single_precision(point_coords)
     labels = np.asarray(point_labels, np.float64)
     if points.ndim not in {2, 3} or points.shape[-1] != 2:  # noqa: PLR2004 - x and y
         raise PromptError(
@@ -261,6 +261,12 @@ def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> P
     return points, labels.astype(np.int32)
 
 
+def _single_precision(numbers: ArrayLike) -> Float32[np.ndarray, "..."]:
+    """Numbers as float32; a number that is too large becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers, np.float32)
+
+
 def _check_labels(labels: np.ndarray, accepted: Sequence[int]) -> None:
     unknown = labels[~np.isin(labels, accepted)]
     if unknown.size:
@@ -270,7 +276,7 @@ def _check_labels(labels: np.ndarray, accepted: Sequence[int]) -> None:
 
 
 def _corners(box: ArrayLike) -> Points:
-    corners = np.asarray(box, np.float32)
+    corners = _single_precision(box)
     if corners.ndim not in {1, 2} or corners.shape[-1] != 4:  # noqa: PLR2004 - two corners
         raise PromptError(f"box must be {BOX_ORDER} of shape (4,) or (set, 4), got {corners.shape}")
     check_finite("box", corners)
@@ -279,7 +285,7 @@ def _corners(box: ArrayLike) -> Points:
 
 
 def _mask(mask_input: ArrayLike, size_px: int | None) -> Float32[np.ndarray, "_ 1 y x"]:
-    mask = np.asarray(mask_input, np.float32)
+    mask = _single_precision(mask_input)
     if mask.ndim not in {3, 4} or mask.shape[-3] != 1:
         raise PromptError(
             f"mask_input must be of shape (1, y, x) or (set, 1, y, x), got {mask.shape}"

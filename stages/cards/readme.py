@@ -4,6 +4,7 @@ A card is a ``README.md``, which begins with the YAML that Hugging Face reads.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import counted, printable
 from storage.files.manifest import record_of
-from storage.folders import write_json, write_text
+from storage.folders import check_output, write_json, write_text
 from storage.head_files.head_file import OBJECTIVES, HeadFile, read_head_file
 
 PROJECT: Final = "usam-cache"
@@ -181,6 +182,14 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 CROISSANT: Final = "croissant.json"
 """Name of the file in Croissant's format, which is written beside the card of stores."""
 
+README: Final = "README.md"
+
+CARD_BEGINS: Final = re.compile(rb"---\nlicense: .*\npretty_name: ")
+
+HEADS_CARD_BEGINS: Final = re.compile(rb"---\nlicense: .*\nlibrary_name: ")
+
+CROISSANT_BEGINS: Final = re.compile(rb'\{\n  "@context": ')
+
 License = Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")]
 Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
 
@@ -209,8 +218,10 @@ def cache_card(
         day = date or datetime.now(UTC).date().isoformat()
         publication = Publication(address.rstrip("/"), license_name, creator, day, version)
         opened = card_stores(stores)
+        check_output(to / README, CARD_BEGINS)
+        check_output(to / CROISSANT, CROISSANT_BEGINS)
         description = describe_stores(opened)
-        write_text(to / "README.md", stores_readme(opened, publication))
+        write_text(to / README, stores_readme(opened, publication))
         write_json(to / CROISSANT, croissant(opened, publication, description))
     print(printable(f"{to}: README.md and croissant.json of {description}"))
 
@@ -223,8 +234,7 @@ def heads_card(
 ) -> None:
     """Write README.md of a head file, for a hub; the file is not copied."""
     with reported_errors():
-        if (to / CROISSANT).exists():
-            raise ParamsError(f"--to must be a folder without the card of stores, got {to}")
+        check_output(to / README, HEADS_CARD_BEGINS, [file])
         text = heads_readme(file, read_head_file(file), license_name)
-        write_text(to / "README.md", text)
-    print(printable(f"{to / 'README.md'}: card of {file}"))
+        write_text(to / README, text)
+    print(printable(f"{to / README}: card of {file}"))

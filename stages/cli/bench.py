@@ -1,6 +1,7 @@
 """``usam bench``: how fast this machine is."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError, parse
+from storage.folders import check_output
 from storage.images.image_files import read_rgb
 from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
 from storage.outputs.tables import write_table
@@ -26,6 +28,9 @@ from storage.outputs.tables import write_table
 if TYPE_CHECKING:
     from pipeline.runtime import Question
     from stages.extraction.speed import ExtractionSpeed
+
+CSV_BEGINS: Final = re.compile(",".join(RUNTIME.columns).encode())
+"""First bytes of a table of seconds."""
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -61,6 +66,8 @@ def bench(  # noqa: PLR0913 - the context is no option
 
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
+        if csv:
+            check_output(csv, CSV_BEGINS, [image] if image else [])
         params, models = _settings(options)
         timed = time_models(
             params,

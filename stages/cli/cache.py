@@ -14,15 +14,14 @@ from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import assigned_shards
 from stages.cli.listing import ls
 from stages.cli.repair import repair, store_faults
+from stages.extraction.cells import on_devices
 from stages.filling.fill_cells import adopt_outputs, fitting
-from stages.filling.job import FillJob, jobs_of
 from stages.filling.plans import all_cells
 from stages.program.main import reported_errors
 from stages.program.progress import counting, progress
 from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import CellName
 from storage.errors import counted, hidden, printable
 from storage.files.addresses import is_address
 from storage.paths import POOL
@@ -30,6 +29,7 @@ from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
 from storage.pool.dvc_remote import push
+from storage.split.cell_name import CellName
 from storage.store.checks import differences_of, find_stores
 
 app = typer.Typer(
@@ -184,7 +184,7 @@ def adopt_command() -> None:
     also do it, for the cells that they fill.
     """
     with reported_errors():
-        n_shards = sum(adopt_outputs(name, cells) for name, cells in _cells(read_params()))
+        n_shards = sum(adopt_outputs(cells) for _, cells in _cells(read_params()))
     print(f"{counted(n_shards, 'shard')} put into {POOL}")
 
 
@@ -232,12 +232,12 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
         # Not the outputs in the workspace: DVC removes outputs before it runs a stage again.
         with recorded_stores(name.outputs) as paths:
             fit = fitting(cells, paths) if paths else None
-            if fit and not fit[0].is_faulty:
-                held.setdefault(fit[1].folder, set()).update(fit[0].names)
+            if fit and not any(store.faulty for store in fit[0].stores.values()):
+                held.setdefault(fit[1].folder, set()).update(fit[0].shard_names)
     return used, held
 
 
-def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
-    """Yield each cell of the settings: its name, and its ``Cell`` on each device, by job."""
+def _cells(params: Params) -> Iterator[tuple[CellName, dict[str, Cell]]]:
+    """Yield the name of each cell of the settings, and the cell on each device."""
     for name, split, _ in assigned_shards(all_cells(params), params):
-        yield name, jobs_of(name, params.splits[name.split], params.extract, split)
+        yield name, on_devices(name, params.extract, split)

@@ -4,38 +4,37 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import numpy as np
 import typer
 
-from pipeline.sam.families import FAMILIES, check_model, models_of
+from pipeline.sam.families import FAMILIES, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
+from stages.cli.doctor import DEFAULTS
+from stages.filling.fill_cells import N_FILLED, adopt_fitting, checked_shards, unread_error
 from stages.predictor.model_choice import PRECISIONS, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
-from stages.settings.signatures import embedding_settings, library_versions
+from stages.settings.signatures import embedding_cells, embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import ImageError, StoreError, counted, hidden, listed, printable, shown
 from storage.files.addresses import check_bucket, files_at, is_address, upload
 from storage.files.manifest import ROOT
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
-from storage.pool.adoption import adopt, open_published
 from storage.pool.cell import Cell
-from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.pool.publishing import publish
+from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
 from storage.store.inspection import Store, open_store
 from storage.store.opening import read_array
 from storage.store.writing import full_signature
-
-N_TRIES: Final = 2
-"""Number of attempts to encode all shards without damage, before the disk is blamed."""
 
 Images = Annotated[Path, typer.Argument(help="Folder of images.")]
 ModelName = Annotated[
@@ -72,37 +71,49 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     model or precision is replaced only with --replace.
     """
     with reported_errors():
-        family = family or default_family(images)
-        check_known("family", family, FAMILIES)
-        model = model or models_of(family)[0]
-        params = _params(family, model, precision=precision, device=device)
         if not images.is_dir():
             raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
         if is_address(out):
             check_bucket(out)
         former = None if is_address(out) and replace else _former(out)
+        # A store is continued by the model that began it.
+        begun = former.signature if former and not replace else {}
+        family = family or str(begun.get("family", default_family(images)))
+        check_known("family", family, FAMILIES)
+        model = model or str(begun.get("model", models_of(family)[0]))
+        params = _settings(family, model, precision=precision, device=device)
         place = Path(out.rstrip("/").rpartition("/")[2] if is_address(out) else out)
         work = place.with_name(f"{place.name}.work")
         with stoppable(f"finished shards are kept in {work}"):
-            on_disk = None if is_address(out) else former
-            rows = read_rows(images, _files(on_disk) if on_disk else ())
-            cell = _cell(params, model, rows, is_half=half, pool=work)
+            rows = read_rows(images, () if is_address(out) or not former else _files(former))
+            (name,) = embedding_cells(str(images), [model])
+            cell = _cell(name, params, rows, is_half=half, pool=work)
             if former and not replace:
                 _check_continued(former, cell, images)
-            store = cell.folder / "store.zarr" if is_address(out) else Path(out).resolve()
-            if on_disk:
-                _adopt(cell, store)
-            compared = _filled(cell, params, model, images)
-            publish(cell, {"embeddings": store}, compared)
-            n_bytes = open_store(store).size_bytes
-            if is_address(out):
-                with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
-                    upload(store, out, cell.folder / "sent.txt", advance)
-            shutil.rmtree(cell.folder, ignore_errors=True)
+            n_bytes = _written(cell, params, images, out)
             # The folder may be the user's, or have shards of other settings.
             with suppress(OSError):
                 work.rmdir()
     print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
+
+
+def _written(cell: Cell, params: ExtractParams, images: Path, out: str) -> int:
+    """Write the embeddings of images to a path or an address; return the bytes of the store."""
+    store = cell.folder / "store.zarr" if is_address(out) else Path(out).resolve()
+    if not is_address(out) and store.exists():
+        adopt_fitting({str(cell.signature["device"]): cell}, {"embeddings": store})
+    for attempt in range(N_FILLED):
+        _encode(cell, params, images)
+        compared = checked_shards(cell, attempt)
+        if not compared.faults:
+            break
+    publish(cell, {"embeddings": store}, compared)
+    n_bytes = open_store(store).size_bytes
+    if is_address(out):
+        with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
+            upload(store, out, cell.folder / "sent.txt", advance)
+    shutil.rmtree(cell.folder, ignore_errors=True)
+    return n_bytes
 
 
 def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
@@ -132,21 +143,11 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
     return ShardedTable(ObjectTable.of_images(images), SHARD_IMAGES, "image")
 
 
-def _params(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
-    try:
-        check_model(family, model)
-    except ValueError as error:
-        raise ParamsError(str(error)) from error
+def _settings(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
+    """Settings by which images are encoded."""
+    check_known("model", model, models_of(family))
     check_known("precision", precision, PRECISIONS)
-    settings = {
-        "family": family,
-        "weights": "file",
-        "precision": precision,
-        "device": device,
-        "encoder_batch": 1,
-        "decoder_batch": "auto",
-        "shard_objects": 1,
-    }
+    settings = DEFAULTS | {"family": family, "precision": precision, "device": device}
     return parse("usam encode", settings, ExtractParams)
 
 
@@ -196,69 +197,36 @@ def _check_continued(former: Store, cell: Cell, images: Path) -> None:
         )
 
 
-def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comparison:
-    """Encode the images of missing shards, and of damaged shards once more.
-
-    Returns the comparison of all shards with their digests, for ``publish``.
-    """
-    for _ in range(N_TRIES):
-        _encode(cell, params, model, folder)
-        compared = compare_shards(cell)
-        if not compared.faults:
-            return compared
-        for name in compared.faults:
-            cell.drop(name)
-    raise StoreError(
-        f"shards in {cell.folder} must be as they were written, got some that were not "
-        f"({listed([*compared.faults.values()])})"
-    )
-
-
 def _cell(
-    params: ExtractParams, model: str, rows: ShardedTable, *, is_half: bool, pool: Path
+    name: CellName, params: ExtractParams, rows: ShardedTable, *, is_half: bool, pool: Path
 ) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
     signature = {
-        **embedding_settings(params, model, is_half=is_half),
+        **embedding_settings(params, name.model, is_half=is_half),
         "shard_images": rows.shard_rows,
         "images_digest": rows.digest,
         "device": settled_device(params.device).type,
-        **library_versions(params.family, model),
+        **library_versions(params.family, name.model),
     }
-    sizes = FAMILIES[params.family].sizes
-    return Cell(full_signature(signature), rows, sizes, ("embeddings",), pool)
+    return Cell(name, full_signature(signature), rows, FAMILIES[params.family].sizes, pool)
 
 
 def _files(store: Store) -> list[str]:
     return [str(file) for file in read_array(store, "file")]
 
 
-def _adopt(cell: Cell, store: Path) -> None:
-    """Put the intact embeddings of an earlier store of the same settings into the cell's pool."""
-    published = open_published({"embeddings": store})
-    if cell.fits(published.main.signature):
-        adopt(cell, published)
-
-
-def _encode(cell: Cell, params: ExtractParams, model: str, folder: Path) -> None:
-    lacking = cell.lacking()
-    if not lacking:
+def _encode(cell: Cell, params: ExtractParams, folder: Path) -> None:
+    """Encode the images of missing shards, unless all shards are there."""
+    names = cell.lacking()
+    if not names:
         return
     from stages.extraction.models import load_model  # noqa: PLC0415
-    from stages.extraction.steps import EmbeddingSteps, run_shards, writer_of  # noqa: PLC0415
+    from stages.filling.shards import fill_shards  # noqa: PLC0415
 
-    files = [str(file) for file in cell.split.table.file]
+    files = cell.split.table.file.tolist()
     images = SplitImages(folder, files, "the next run encodes it as it is then")
-    is_half = any(name.endswith("_fp16") for name in cell.sharded)
-    sam = load_model(params, model)
-    steps = EmbeddingSteps(sam, cell.split, images, is_half=is_half)
-    shards = (cell.split.shards[name] for name in lacking)
-    with progress("encode", cell.split.count_rows(lacking), unit="images") as advance:
-        failures = run_shards(shards, steps, writer_of(cell, sam.device), advance)
-    if failures:
-        raise ImageError(
-            f"images must be readable, got {len(failures)} that are not "
-            f"({listed([*failures.values()], separator='; ')}); finished shards are kept in "
-            f"{cell.folder}: replace or remove damaged images and run again"
-        )
+    with progress("encode", cell.split.count_rows(names), unit="images") as count:
+        unread = fill_shards(cell, names, images, load_model(params, cell.name.model), count)
+    if unread:
+        raise unread_error(cell, folder, unread)

@@ -9,18 +9,16 @@ from typing import Annotated
 import typer
 
 from stages.cli.plan import lacking_table
-from stages.filling.fill_cells import adopt_embeddings, adopt_outputs, device_of
+from stages.filling.fill_cells import Wanted, chosen, device_of, lacking
 from stages.filling.fill_cells import fill as fill_all
-from stages.filling.job import FillJob, choose_device, jobs_of
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import CellName
 from storage.errors import counted, shown
 from storage.paths import POOL
-from storage.pool.cell import Cell
+from storage.split.cell_name import CellName
 from storage.split.sharded_table import ShardedTable
 
 ShardRange = tuple[int, int]
@@ -64,12 +62,13 @@ def fill(
             plans = [plan_cell(*cell, params) for cell in assigned]
             print(lacking_table(plans, params.extract))
             return
-        cells = choose(names, params, wanted_shards)
-        n_lacking = [n for cell in cells.values() if (n := len(cell.todo()))]
-        failed = fill_all(cells, params.executor)
-        n_others = sum(len(cell.lacking()) for cell in cells.values())
-    for job, error in failed.items():
-        print(f"error: {job}: {one_line(error)}", file=sys.stderr)
+        wanted = choose(names, params, wanted_shards)
+        n_lacking = [len(shards) for shards in lacking(wanted).values()]
+        images = {split: place.images for split, place in params.splits.items()}
+        failed = fill_all(wanted, images, params.extract, params.executor)
+        n_others = sum(len(cell.lacking()) for cell in wanted)
+    for name, error in failed.items():
+        print(f"error: {name}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
     n_shards, n_cells = counted(sum(n_lacking), "shard"), counted(len(n_lacking), "cell")
@@ -128,21 +127,11 @@ def assigned_shards(
         first += len(shards)
 
 
-def choose(
-    names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
-) -> dict[FillJob, Cell]:
-    """Unpublished cells, each by the job that fills it, with the cell's shards in the range.
-
-    Shards that the pool lacks are first taken from outputs of these cells, and embeddings from
-    published embeddings of their images.
-    """
+def choose(names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)) -> Wanted:
+    """Unpublished cells, each with the names of its shards in the range; see ``chosen``."""
     device = cache(partial(device_of, params.extract, params.executor))  # asks workers once
-    chosen = {}
-    for name, split, assigned in assigned_shards(names, params, shard_range):
-        if reason_to_run(name, params.extract, split):
-            cells = jobs_of(name, params.splits[name.split], params.extract, split, assigned)
-            adopt_outputs(name, cells)
-            adopt_embeddings(cells, split)
-            job = choose_device(cells, device)
-            chosen[job] = cells[job]
-    return chosen
+    return {
+        chosen(name, params.extract, split, device): assigned
+        for name, split, assigned in assigned_shards(names, params, shard_range)
+        if reason_to_run(name, params.extract, split)
+    }

@@ -25,6 +25,7 @@ from stages.settings.parsing import check_known
 from stages.settings.signatures import train_settings
 from stages.training.data import image_statistics, learned_from
 from storage.errors import counted
+from storage.folders import check_output
 from storage.head_files import head_file, published_heads
 from storage.head_files.guarantees import guarantees_entry
 from storage.paths import HEADS, SHAPES, heads_dir, remedy
@@ -57,6 +58,7 @@ def export(
     images, and `usam predict` gives no advice for images that are unlike them.
     """
     with reported_errors():
+        check_output(file, head_file.BEGINS)
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
         check_known("heads", kind, KINDS)
@@ -107,6 +109,7 @@ def import_published(
 ) -> None:
     """Join the nine heads of UncertainSAM's authors into a head file, which predictors read."""
     with reported_errors():
+        check_output(file, head_file.BEGINS)
         check_known("family", family, FAMILIES)
         joined = read_published(folder, family)
         head_file.write_head_file(file, joined)

@@ -10,8 +10,8 @@ import typer
 
 from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.job import may_be_decoded
-from stages.filling.plans import FillPlan, cell_bytes, embedding_bytes, plan_split
+from stages.extraction.cells import may_be_decoded
+from stages.filling.plans import FillPlan, cell_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
@@ -106,10 +106,9 @@ def _costs(
         split = plan.name.split
         n_images[split] = max(n_images[split], plan.n_images)
         n_objects[split] = max(n_objects[split], plan.n_objects)
-    sizes = [cell_bytes(plan.name, plan.n_objects, params.family) for plan in plans]
-    n_embedding_bytes = sum(embedding_bytes(plan.name, plan.n_images, params) for plan in plans)
+    sizes = [cell_bytes(plan.name, plan.n_images, plan.n_objects, params) for plan in plans]
+    features, low, high, n_embedding_bytes = map(sum, zip(*sizes, strict=True))
     embeddings = (f"{about}{bytes_text(n_embedding_bytes)}",) if embedded else ()
-    features, low, high = map(sum, zip(*sizes, strict=True))
     hours = () if seconds is None else (f"~{_hours(plans, seconds, params, embedded):.2g}",)
     return (
         f"{about}{sum(plan.n_shards for plan in plans):,}",

@@ -19,6 +19,7 @@ from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable
+from storage.folders import check_output
 from storage.head_files.guarantees import choices_of
 from storage.images.image_files import read_rgb
 
@@ -153,8 +154,9 @@ def _question(
     path: Path, choice: ModelChoice, costs: Costs, *, save: Path | None, masks: str
 ) -> command_options.Question:
     rgb = read_rgb(path)
-    if save is not None and save.exists() and not save.is_dir():
-        raise ParamsError(f"--save must be a folder, got the file {save}")
+    question = command_options.Question(path, rgb, choice, costs, save, masks)
+    for kind in command_options.PICTURES if save else ():
+        check_output(question.picture_path(kind), command_options.PNG_BEGINS)
     gated = gated_models(choice.card)
     if gated and choice.model not in gated:
         print(
@@ -162,7 +164,7 @@ def _question(
             f"of {choice.model}",
             file=sys.stderr,
         )
-    return command_options.Question(path, rgb, choice, costs, save, masks)
+    return question
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:

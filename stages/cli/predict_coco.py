@@ -19,12 +19,11 @@ from stages.predictor.command_options import (
 )
 from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
-from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
-from storage.folders import sha256_file, whole_file, write_lines
+from storage.folders import check_output, sha256_file, whole_file, write_lines
 from storage.head_files.guarantees import choices_of
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
@@ -158,10 +157,7 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
     """Refuse unusable paths before a run of hours, not after it."""
     if not images.is_dir():
         raise ParamsError(f"images must be in a folder, got none at {images}")
-    if results.is_dir():
-        raise ParamsError(f"results must go to a file, got the folder {results}")
-    if results.exists() and annotations.exists() and results.samefile(annotations):
-        raise ParamsError(f"results must go to a file of their own, got the annotations {results}")
+    check_output(results, coco_results.BEGINS, [annotations])
 
 
 def _answer_all(
@@ -185,8 +181,8 @@ def _answer_all(
 
     answer = chosen_answers(choice, options, masks)
     read_image = image_reader(images, [image.image for image in prompted])
-    with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
-        return answer_images(answer, read_image, prompted, answered, advance)
+    title = f"predict {printable(str(images))}"
+    return answer_images(answer, read_image, prompted, answered, title)
 
 
 def _write(

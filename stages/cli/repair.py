@@ -143,7 +143,7 @@ def _fault(output: Path, maker: Step | None) -> tuple[str, str] | None:
         return "damaged in DVC's cache", FROM_OUTPUT
     else:
         return None
-    if has_record and are_kept(output):
+    if are_kept(output):
         return fault, FROM_CACHE
     return fault, maker.name if maker else ""
 

@@ -7,7 +7,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from dask import config
 from distributed import Client
 
 TIMEOUT_S: Final = 10
@@ -46,9 +45,9 @@ class Watch:
     def __init__(
         self, client: Client, *, kind: str, mark: str, look_for: Callable[[int], str]
     ) -> None:
-        self._client = client
+        self.client = client
         self._kind = kind
-        self._mark = mark
+        self.mark = mark
         self._look_for = look_for
         self._looked = self._waited_since = -inf
         self._n_usable = 0
@@ -68,17 +67,17 @@ class Watch:
             workers = self._workers()
             for address, worker in workers.items():
                 self._check_heartbeat(address, worker["last_seen"], now)
-            usable = [name for name in workers if self._mark in workers[name]["resources"]]
+            usable = [name for name in workers if self.mark in workers[name]["resources"]]
             for address in workers.keys() - usable:
-                self._check_folder(address, workers[address]["metrics"].get(self._mark))
+                self._check_folder(address, workers[address]["metrics"].get(self.mark))
             self._n_usable = len(usable)
             self._note_wait(self._look_for(self._n_usable), now)
         return self._n_usable
 
     def _workers(self) -> dict[str, Any]:
         try:
-            identity = self._client.scheduler.identity  # type: ignore[union-attr]
-            answer = self._client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+            identity = self.client.scheduler.identity  # type: ignore[union-attr]
+            answer = self.client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         except OSError:  # the scheduler is gone: waiting for the tasks raises the error
             return {}
         return dict(answer["workers"])
@@ -92,18 +91,9 @@ class Watch:
             self._silent.add(address)
             self._note(
                 f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
-                f"is stopped perhaps, or its disk; {self._end_of_wait()}",
+                "is stopped perhaps, or its disk; others do its task within twice its scheduler's "
+                f"{TTL}, or once it is ended"
             )
-
-    def _end_of_wait(self) -> str:
-        """Text for a note: when other workers get the task of a silent worker.
-
-        The scheduler's process may lack this project's code: a function of Dask reads its setting.
-        """
-        ttl = self._client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
-        if ttl is None:
-            return f"end it, so that others do its task: its scheduler has no {TTL}"
-        return f"others do its task within twice its scheduler's {TTL}, {ttl}"
 
     def _check_folder(self, address: str, folder: str | None) -> None:
         # None if the worker has not reported yet: it may have been named as silent before.

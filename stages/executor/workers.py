@@ -33,8 +33,8 @@ from distributed import (
     wait,
 )
 
-from stages.executor.executors import N_TRIES, Done, Failure, Run, Task
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
+from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
 from stages.executor.watch import LOOK_S, TIMEOUT_S, TTL, Watch
 from stages.program.stopping import prepare_process
 from stages.settings.blocks import ExecutorParams
@@ -75,7 +75,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
         mark = stack.enter_context(passing_folder(WORK / "workers"))
         stack.enter_context(_on_workers(client, OnWorkers(str(mark), gpus)))
         watch = Watch(client, kind=params.kind, mark=mark.name, look_for=look_for)
-        yield partial(_run, client, watch, n_least, mark.name)
+        yield partial(_run, watch, n_least)
 
 
 def _scheduler(
@@ -143,28 +143,20 @@ def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            forget = client._unregister_worker_plugin  # noqa: SLF001 - the public one has no timeout
-            client.sync(forget, plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+            forget = client.scheduler.unregister_worker_plugin  # type: ignore[union-attr]
+            client.sync(forget, name=plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
 
 
-def _run(
-    client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
-) -> Iterator[Done[T] | Failure]:
+def _run(watch: Watch, n_least: int, tasks: Iterable[Task[T]]) -> Iterator[Done[T] | Failure]:
     """Run tasks by Dask's workers; yield the outcome of each task when it arrives.
 
     Dask counts a worker's death against each task that was at the worker, also against tasks that
     only waited there. So a task whose workers died is run again when all others have ended, with no
-    other task at the workers.
-
-    Parameters
-    ----------
-    n_least
-        Least number of tasks that Dask gets, so that workers are started for them.
-    mark
-        Name of the resource of workers that see the driver's files.
+    other task at the workers. ``n_least`` is the least number of tasks that Dask gets, so that
+    workers are started for them.
     """
     suspects = []
-    for outcome in _run_together(client, watch, n_least, mark, tasks):
+    for outcome in _run_together(watch, n_least, tasks):
         if isinstance(outcome, Failure) and isinstance(outcome.error, KilledWorker):
             suspects.append(outcome.task)
             print(
@@ -175,7 +167,7 @@ def _run(
         else:
             yield outcome
     for task in suspects:
-        for outcome in _run_together(client, watch, n_least, mark, [task]):
+        for outcome in _run_together(watch, n_least, [task]):
             yield _blamed(outcome)
 
 
@@ -191,7 +183,7 @@ def _blamed(outcome: Done[T] | Failure) -> Done[T] | Failure:
 
 
 def _run_together(
-    client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
+    watch: Watch, n_least: int, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
     """Run tasks by Dask's workers; a task whose workers died is a ``Failure``.
 
@@ -202,8 +194,8 @@ def _run_together(
     while True:
         n_free = max(watch.n_usable(), n_least) - len(running)
         for task in islice(todo, max(0, n_free)):
-            tries = {"pure": False, "retries": N_TRIES - 1, "resources": {mark: 1}}
-            running[client.submit(task.run, **tries)] = task
+            tries = {"pure": False, "retries": N_TRIES - 1, "resources": {watch.mark: 1}}
+            running[watch.client.submit(task.run, **tries)] = task
         if not running:
             return
         for future in _ended(running):

@@ -1,7 +1,7 @@
 """Measures how fast extraction fills a cell of drawn scenes: as a whole, and part by part."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,29 +15,25 @@ import numpy as np
 from pipeline.extraction.predictions import (
     DecodedCall,
     Request,
-    Rows,
     ScoredCall,
     extract_objects,
 )
-from pipeline.extraction.shards import Piece, decoder_batch
 from pipeline.prompts import sample_prompts
-from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam, Square
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
+from stages.extraction.cells import cell_on
 from stages.extraction.models import kept_model, settled_device
-from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards, writer_of
+from stages.extraction.steps import CellSteps, ViewedImage, run_shards, writer_of
 from stages.settings.blocks import ExtractParams
-from stages.settings.signatures import CellName, cell_settings
 from storage.errors import ImageError
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
-from storage.pool.cell import Cell
 from storage.rle import encode_rle
+from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
 from storage.split.sharded_table import ShardedTable
-from storage.store.writing import full_signature
 
 SCENE_PX: Final = 640
 """Side of the drawn scenes: the longer side of most photographs of COCO."""
@@ -88,34 +84,14 @@ def extraction_speed(
             for i in range(2)
         )
         split = ShardedTable(table, params.shard_objects)
-        plain = drawn_steps(params, model, sam, split, root / "pool", view)
-        steps = _TimedSteps(plain, plain.encoder_batch, plain.threads)
+        steps = drawn_steps(params, model, sam, split, root / "pool", view)
         started = perf_counter()
-        write = writer_of(plain.cell, sam.device)
+        write = writer_of(steps.cell, sam.device)
         run_shards(split.shards.values(), steps, write, lambda _: None)
         extraction_s = perf_counter() - started
     return ExtractionSpeed(
         len(table.file), table.n_objects * len(PROMPTS), extraction_s, steps.computing_s, part_s
     )
-
-
-@dataclass
-class _TimedSteps:
-    """Steps of a cell that add up the seconds of ``compute`` in ``computing_s``."""
-
-    steps: CellSteps
-    encoder_batch: int
-    threads: Threads
-    computing_s: float = 0.0
-
-    def read(self, piece: Piece) -> ViewedImage | ImageError:
-        return self.steps.read(piece)
-
-    def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
-        started = perf_counter()
-        rows = self.steps.compute(images)
-        self.computing_s += perf_counter() - started
-        return rows
 
 
 @dataclass
@@ -206,13 +182,8 @@ def drawn_steps(
     The images are in the folder that contains ``pool``.
     """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
-    sizes, kinds = FAMILIES[params.family].sizes, tuple(name.outputs)
-    batch = decoder_batch(
-        params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
-    )
-    cell = Cell(full_signature(cell_settings(params, name)), split, sizes, kinds, pool)
-    images = SplitImages(pool.parent, [str(file) for file in split.table.file])
-    return CellSteps(sam, cell, images, name, batch, encoder_batch=params.encoder_batch)
+    cell = cell_on(sam.device.type, name, params, split, pool)
+    return CellSteps(sam, cell, SplitImages(pool.parent, split.table.file.tolist()))
 
 
 def drawn_table(folder: Path, n_images: int) -> ObjectTable:

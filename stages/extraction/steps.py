@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
-from typing import Final, NamedTuple, Protocol, TypeVar, runtime_checkable
+from time import perf_counter
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -23,12 +24,10 @@ from pipeline.views import Rgb, apply_view
 from stages.extraction.models import device_name
 from stages.program.main import one_line
 from stages.program.progress import ahead
-from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.split.object_table import ObjectTable
-from storage.split.sharded_table import ShardedTable
 
 T = TypeVar("T")
 
@@ -44,12 +43,12 @@ class Threads(NamedTuple):
     n_writers: int
 
 
-@runtime_checkable
 class Steps(Protocol[T]):
     """The steps that ``run_shards`` calls; only the steps know where images are."""
 
-    encoder_batch: int
-    """Largest number of images in one call of ``compute``."""
+    @property
+    def encoder_batch(self) -> int:
+        """Largest number of images in one call of ``compute``."""
 
     @property
     def threads(self) -> Threads:
@@ -175,13 +174,21 @@ class CellSteps:
     sam: Sam
     cell: Cell
     images: SplitImages
-    name: CellName
-    batch: int
-    """Number of prompt sets per decoder call."""
-    encoder_batch: int = 1
     embeddings: Cell | None = None
     """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
+    computing_s: float = field(default=0.0, init=False)
+    """Seconds in which ``compute`` has run."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
+
+    @property
+    def encoder_batch(self) -> int:
+        """Number of images per call of the encoder."""
+        return cast("int", self.cell.signature["encoder_batch"])
+
+    @property
+    def batch(self) -> int:
+        """Number of prompt sets per decoder call."""
+        return cast("int", self.cell.signature["decoder_batch"])
 
     @property
     def threads(self) -> Threads:
@@ -201,7 +208,7 @@ class CellSteps:
             rgb = _read_image(self.images, self._table, piece.image)
         except (ImageError, OSError, PromptError) as error:
             return ImageError(one_line(error))
-        viewed = apply_view(rgb, self.name.view, image=str(self._table.file[piece.image]))
+        viewed = apply_view(rgb, self.cell.name.view, image=str(self._table.file[piece.image]))
         return self.sam.square(viewed), request
 
     def _stored(self, image: int) -> StoredEmbedding | None:
@@ -214,6 +221,7 @@ class CellSteps:
 
     def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
         """Encode images of one shard, and decode every prompt set of their objects."""
+        started = perf_counter()
         if self.encoder_batch > 1:
             squares = [square for _, (square, _) in images if isinstance(square, Square)]
             embeddings = self.sam.encode_squares(squares)
@@ -226,10 +234,12 @@ class CellSteps:
                     else:
                         self._last = (piece.image, self.sam.restore(source))
                 embeddings.append(self._last[1])
-        return [
+        rows = [
             self._decode(piece, embedding, request)
             for (piece, (_, request)), embedding in zip(images, embeddings, strict=True)
         ]
+        self.computing_s += perf_counter() - started
+        return rows
 
     def _decode(self, piece: Piece, embedding: Embedding, request: Request) -> Rows:
         with behind(self.sam.device.type) as apply:
@@ -238,7 +248,7 @@ class CellSteps:
                 embedding,
                 request,
                 batch=self.batch,
-                with_masks=self.name.with_masks,
+                with_masks=self.cell.name.with_masks,
                 apply=apply,
             )
         _check_finite(str(self._table.file[piece.image]), rows, FINITE)
@@ -251,20 +261,19 @@ class CellSteps:
 
     def _request(self, piece: Piece) -> Request:
         truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
-        clicks, view = self._table.point_px[piece.start : piece.stop], self.name.view
-        request = Request(clicks, np.stack(truth), view, self.name.prompts)
+        clicks, name = self._table.point_px[piece.start : piece.stop], self.cell.name
+        request = Request(clicks, np.stack(truth), name.view, name.prompts)
         _ = request.places  # computed here, where a faulty prompt set fails its image alone
         return request
 
 
 @dataclass
 class EmbeddingSteps:
-    """The ``Steps`` that encode images of a split or a folder one by one, and write embeddings."""
+    """The ``Steps`` that encode images of a split or a folder one by one."""
 
     sam: Sam
-    split: ShardedTable
+    cell: Cell
     images: SplitImages
-    is_half: bool = False
     encoder_batch: int = 1
 
     @property
@@ -279,7 +288,7 @@ class EmbeddingSteps:
         raised.
         """
         try:
-            rgb = _read_image(self.images, self.split.table, piece.image)
+            rgb = _read_image(self.images, self.cell.split.table, piece.image)
         except (ImageError, OSError) as error:
             return ImageError(one_line(error))
         return self.sam.square(rgb), pixels_sha256(rgb)
@@ -289,9 +298,10 @@ class EmbeddingSteps:
         return [self._encode(piece, *image) for piece, image in images]
 
     def _encode(self, piece: Piece, square: Square, sha256_of_pixels: str) -> Rows:
-        table, image = self.split.table, piece.image
+        table, image = self.cell.split.table, piece.image
         embedding = self.sam.encode_square(square)
-        levels = embedding.levels(is_half=self.is_half)
+        is_half = any(name.endswith("_fp16") for name in self.cell.sharded)
+        levels = embedding.levels(is_half=is_half)
         text = np.dtypes.StringDType()
         of_image = {
             **{name: getattr(table, name)[image] for name in ("height_px", "width_px")},
@@ -299,7 +309,7 @@ class EmbeddingSteps:
             **levels,
         }
         texts = {
-            "input_sha256": self.split.input_sha256(piece),
+            "input_sha256": self.cell.split.input_sha256(piece),
             "image_sha256": str(table.image_sha256[image]),
             "pixels_sha256": sha256_of_pixels,
             "levels_sha256": levels_sha256(levels),

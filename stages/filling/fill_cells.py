@@ -2,34 +2,39 @@
 
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from stages.executor.executors import N_NAMED, Done, Task, executor_of, results_of
-from stages.filling.job import (
-    FillJob,
-    Unread,
-    choose_device,
-    device_here,
-    embeddings_of,
-    fill_shards,
-    jobs_of,
-    prepared,
-)
+from stages.executor.executors import executor_of
+from stages.executor.tasks import N_NAMED, Done, Failure, Task, results_of
+from stages.extraction.cells import choose_device, embeddings_of, on_devices
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import Count, progress
 from stages.program.stopping import stoppable
-from stages.settings.blocks import ExecutorParams, ExtractParams, Split
-from stages.settings.signatures import CellName
+from stages.settings.blocks import ExecutorParams, ExtractParams
 from storage.errors import ImageError, StoreError, counted, hidden, listed
 from storage.images.videos import address_in
-from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
+from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
-from storage.pool.publishing import compare_shards, publish
-from storage.split.sharded_table import ShardedTable
+from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.split.cell_name import CellName
+from storage.split.object_table import read_objects_of
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.split.split_cells import OpenCell
 from storage.store.inspection import open_store
+
+Wanted = Mapping[Cell, Collection[str]]
+"""Names of the shards to compute, by cell."""
+
+Errors = dict[str, BaseException]
+"""Reasons why cells stay incomplete, by the cell's name as text."""
+
+Unread = dict[str, dict[str, str]]
+"""Error messages of the unreadable images of each cell, by image file; likewise."""
 
 N_FILLED: Final = 3
 """Number of attempts to compute a cell without damaged shards, before the disk is blamed."""
@@ -56,10 +61,25 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     return device
 
 
-def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
+def device_here(setting: str) -> str:
+    """Device on which this process computes, ``cpu`` or ``cuda``.
+
+    ``setting`` is the value of ``extract.device``; ``auto`` is the GPU if there is one. Raises a
+    ParamsError for ``cuda`` without a GPU, and for an unknown value.
+    """
+    # The models take seconds to import, and most importers of this module compute nothing.
+    from stages.extraction.models import settled_device  # noqa: PLC0415
+
+    return settled_device(setting).type
+
+
+def fill(
+    wanted: Wanted, images: Mapping[str, str], params: ExtractParams, executor: ExecutorParams
+) -> Errors:
     """Compute the shards of cells that the pool lacks, one cell after the other; write no outputs.
 
-    If a cell cannot be filled, the other cells are still filled.
+    If a cell cannot be filled, the other cells are still filled. ``images`` has the folder of each
+    split's images.
 
     Returns
     -------
@@ -70,66 +90,87 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     StoreError
         If shards that workers have written do not appear on this machine within ``LATE_S``.
     """
-    todo = _todo(cells)
+    todo = lacking(wanted)
     if not todo:
         return {}
-    unread: dict[FillJob, dict[str, str]] = {job: {} for job in todo}
-    errors: dict[FillJob, BaseException] = {}
-    units = {"images" if job.name.is_embeddings else "objects" for job in todo}
-    unit = units.pop() if len(units) == 1 else "rows"
-    verb = "embed" if unit == "images" else "extract"
-    title = f"{verb} {next(iter(todo))}" if len(todo) == 1 else "fill"
-    n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
-    with progress(title, n_rows, unit) as count:
+    from stages.filling import shards  # noqa: PLC0415 - imports the models
+
+    unread: Unread = {str(cell): {} for cell in todo}
+    errors: Errors = {}
+    with _progress_of(todo) as count:
         if executor.kind != "inline":
-            _fill_by_workers(cells, todo, executor, count=count, unread=unread, errors=errors)
+            tasks = chain(*(_tasks(cell, todo[cell], images, params) for cell in todo))
+            uses_gpu = any(cell.signature["device"] != "cpu" for cell in todo)
+            with executor_of(executor, uses_gpu=uses_gpu) as run:
+                _note_outcomes(run(tasks), count, unread, errors)
         else:
-            for job, names in todo.items():
+            for cell, names in todo.items():
                 try:
-                    unread[job] |= fill_shards(job, tuple(names), count)
+                    inputs = shards.load(cell, images[cell.name.split], params)
+                    embeddings = embeddings_of(cell, params)
+                    unread[str(cell)] |= shards.fill_shards(cell, names, *inputs, count, embeddings)
                 except REPORTED as error:
-                    errors[job] = error
-    for job, images in unread.items():
-        if images:
-            errors.setdefault(job, _unread_error(job, cells[job], images))
-    _check_shown({job: cells[job] for job in todo if job not in errors})
+                    errors[str(cell)] = error
+    for cell in todo:
+        if unread[str(cell)]:
+            folder = Path(images[cell.name.split])
+            errors.setdefault(str(cell), unread_error(cell, folder, unread[str(cell)]))
+    _check_shown({cell: names for cell, names in todo.items() if str(cell) not in errors})
     return errors
 
 
-def _fill_by_workers(
-    cells: Mapping[FillJob, Cell],
-    todo: Mapping[FillJob, Sequence[str]],
-    executor: ExecutorParams,
-    *,
-    count: Count,
-    unread: Mapping[FillJob, dict[str, str]],
-    errors: dict[FillJob, BaseException],
+def lacking(wanted: Wanted) -> dict[Cell, list[str]]:
+    """Names of the wanted shards that the pool lacks, by cell; complete cells are left out."""
+    todo = {}
+    for cell, names in wanted.items():
+        of_process = frozenset(names)
+        if lacking_here := [name for name in cell.lacking() if name in of_process]:
+            todo[cell] = lacking_here
+    return todo
+
+
+def _progress_of(todo: Wanted) -> AbstractContextManager[Count]:
+    units = {"images" if cell.name.is_embeddings else "objects" for cell in todo}
+    unit = units.pop() if len(units) == 1 else "rows"
+    verb = "embed" if unit == "images" else "extract"
+    title = f"{verb} {next(iter(todo))}" if len(todo) == 1 else "fill"
+    n_rows = sum(cell.split.count_rows([*names]) for cell, names in todo.items())
+    return progress(title, n_rows, unit)
+
+
+def _note_outcomes(
+    outcomes: Iterable[Done[Any] | Failure], count: Count, unread: Unread, errors: Errors
 ) -> None:
-    """Compute shards by workers, a task per shard; add to ``unread`` and ``errors``."""
-    tasks = (
-        Task(f"shard {cells[job].split.shards[name].index} of {job}", fill_shards, (job, (name,)))
-        for job, names in todo.items()
-        for name in names
-    )
-    with executor_of(executor, uses_gpu=any(job.device != "cpu" for job in todo)) as run:
-        for outcome in run(tasks):
-            job, names = outcome.task.arguments
-            if isinstance(outcome, Done):
-                unread[job].update(outcome.result)
-                count(cells[job].split.count_rows(names))
-            elif isinstance(outcome.error, REPORTED):
-                errors.setdefault(job, outcome.error)
-            else:
-                raise outcome.error
+    """Add the outcomes of workers, a task per shard, to ``unread`` and ``errors``."""
+    for outcome in outcomes:
+        part, *_ = outcome.task.arguments
+        if isinstance(outcome, Done):
+            unread[str(part)].update(outcome.result)
+            count(part.split.n_rows)
+        elif isinstance(outcome.error, REPORTED):
+            errors.setdefault(str(part), outcome.error)
+        else:
+            raise outcome.error
 
 
-def _todo(cells: Mapping[FillJob, Cell]) -> dict[FillJob, list[str]]:
-    """Names of the missing shards of each cell; complete cells are left out."""
-    return {job: names for job, cell in cells.items() if (names := cell.todo())}
+def _tasks(
+    cell: Cell, names: Collection[str], images: Mapping[str, str], params: ExtractParams
+) -> Iterator[Task[Any]]:
+    """Yield a task per shard, which has the shard's part of the cell and of its embeddings."""
+    from stages.filling.shards import fill_part  # noqa: PLC0415 - imports the models
+
+    embeddings = embeddings_of(cell, params)
+    for shard in (cell.split.shards[name] for name in names):
+        part, embedded = cell.part(shard.index, shard.index + 1), None
+        if embeddings:
+            first, last = shard.pieces[0].image, shard.pieces[-1].image
+            embedded = embeddings.part(first // SHARD_IMAGES, last // SHARD_IMAGES + 1)
+        inputs = (part, images[cell.name.split], params, embedded)
+        yield Task(f"shard {shard.index} of {cell}", fill_part, inputs)
 
 
-def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
-    folder = Path(job.place.images)
+def unread_error(cell: Cell, folder: Path, images: Mapping[str, str]) -> ImageError:
+    """Error about images of a cell that cannot be read; ``images`` has why, by image file."""
     if not folder.exists():
         return ImageError(
             f"images must be in the folder {folder}, got no such folder: put it there and run again"
@@ -143,12 +184,12 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
     )
 
 
-def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
+def _check_shown(wanted: Wanted) -> None:
     """Wait until all computed shards appear here, with a note; raise after ``LATE_S``."""
     until, is_noted = time.monotonic() + LATE_S, False
-    while late := _todo(cells):
+    while late := lacking(wanted):
         n_shards = counted(sum(map(len, late.values())), "shard")
-        folder = cells[next(iter(late))].folder.parent.absolute()
+        folder = next(iter(late)).pool.absolute()
         if time.monotonic() > until:
             raise StoreError(
                 f"shards that were computed must be in {folder}, got {n_shards} that are not: "
@@ -160,80 +201,96 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
         time.sleep(LOOK_S)
 
 
-def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
+def run_cell(name: CellName, images: str, params: ExtractParams, executor: ExecutorParams) -> None:
     """Compute the shards of a cell that the pool lacks, and write its stores as outputs.
 
     A shard is a file with the rows of some objects; the pool is the folder of all computed shards.
     Intact shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
-    shard is missing, neither a model nor its libraries are loaded. ``place`` is the split's images
-    and annotations.
+    shard is missing, neither a model nor its libraries are loaded. ``images`` is the folder of the
+    split's images.
 
     An unreadable image is an ``ImageError``; all shards without it were extracted and are kept.
     Shards that stay damaged on the disk are a ``StoreError`` after ``N_FILLED`` attempts.
     """
-    split = prepared(name.split, params.shard_objects)
-    cells = jobs_of(name, place, params, split)
-    adopt_outputs(name, cells)
-    adopt_embeddings(cells, split)
-    job = choose_device(cells, partial(device_of, params, executor))
-    cell = cells[job]
+    split = ShardedTable(read_objects_of(name.split), params.shard_objects)
+    cell = chosen(name, params, split, partial(device_of, params, executor))
     with stoppable(f"finished shards are kept in {cell.folder}"):
-        for _ in range(N_FILLED):
-            if errors := fill({job: cell}, executor):
-                raise errors[job]
-            compared = compare_shards(cell)
+        for attempt in range(N_FILLED):
+            if errors := fill({cell: cell.split.names}, {name.split: images}, params, executor):
+                raise errors[str(cell)]
+            compared = checked_shards(cell, attempt)
             if not compared.faults:
                 break
-            for shard, fault in compared.faults.items():
-                _note_again(cell.split.shards[shard].index, name, fault)
-                cell.drop(shard)
-        else:
-            raise StoreError(
-                f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
-                f"row some that were not ({listed(list(compared.faults.values()))})"
-            )
         _note_makers(name, compared.makers)
         check_unchanged()
         publish(cell, name.outputs, compared)
 
 
-def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
+def checked_shards(cell: Cell, attempt: int) -> Comparison:
+    """Compare all shards of a filled cell with their digests, and drop damaged shards with a note.
+
+    Raises a StoreError if some are damaged after the last ``attempt``, counted from 0.
+    """
+    compared = compare_shards(cell)
+    for shard, fault in compared.faults.items():
+        _note_again(cell.split.shards[shard].index, cell, fault)
+        cell.drop(shard)
+    if compared.faults and attempt == N_FILLED - 1:
+        raise StoreError(
+            f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
+            f"row some that were not ({listed(list(compared.faults.values()))})"
+        )
+    return compared
+
+
+def chosen(
+    name: CellName, params: ExtractParams, split: ShardedTable, find_device: Callable[[], str]
+) -> Cell:
+    """Describe a cell on the device that has made it or will compute it, see ``choose_device``.
+
+    Shards that the pool lacks are first taken from outputs of the cell, and embeddings from
+    published embeddings of its images.
+    """
+    cells = on_devices(name, params, split)
+    adopt_outputs(cells)
+    # A complete cell reads no embeddings.
+    incomplete = {device: cell for device, cell in cells.items() if cell.lacking()}
+    adopt_outputs(
+        {
+            device: embeddings
+            for device, cell in incomplete.items()
+            if (embeddings := embeddings_of(cell, params))
+        }
+    )
+    return choose_device(cells, find_device)
+
+
+def adopt_outputs(cells: Mapping[str, Cell]) -> int:
     """Take shards that the pool lacks from a cell's published outputs; return their number.
 
     Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
     are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
     ``cells`` is the cell on each device that its settings allow; outputs belong to one device.
     """
-    if not all(cell.lacking() for cell in cells.values()):
+    if not cells or not all(cell.lacking() for cell in cells.values()):
         return 0
-    with published_stores(name.outputs) as paths:
-        fit = fitting(cells, paths) if paths else None
-        if fit is None:
-            return 0
-        published, cell = fit
-        n_shards, faults = adopt(cell, published)
-        for shard, fault in faults.items():
-            _note_again(shard, name, fault)
-        return n_shards
+    with published_stores(next(iter(cells.values())).name.outputs) as paths:
+        return adopt_fitting(cells, paths) if paths else 0
 
 
-def adopt_embeddings(cells: Mapping[FillJob, Cell], split: ShardedTable) -> None:
-    """Put published embeddings into the pool; a cell's missing shards are decoded from them.
-
-    Nothing is done for a complete cell, for a cell that is not decoded from embeddings, and without
-    published embeddings of its model.
-    """
-    of_images: dict[FillJob, Cell] = {}
-    for job, cell in cells.items():
-        of_images |= embeddings_of(job, split) if cell.lacking() else {}
-    name = next((job.name for job in of_images), None)
-    if name is not None and all(path.exists() for path in name.outputs.values()):
-        adopt_outputs(name, of_images)
+def adopt_fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> int:
+    """Take shards that the pool lacks from stores, see ``fitting``; return their number."""
+    fit = fitting(cells, paths)
+    if fit is None:
+        return 0
+    published, cell = fit
+    n_shards, faults = adopt(cell, published)
+    for shard, fault in faults.items():
+        _note_again(shard, cell, fault)
+    return n_shards
 
 
-def fitting(
-    cells: Mapping[FillJob, Cell], paths: Mapping[str, Path]
-) -> tuple[PublishedShards, Cell] | None:
+def fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> tuple[OpenCell, Cell] | None:
     """Open the published stores of a cell, and find the device of ``cells`` that made them.
 
     ``paths`` has the path of each store by kind.
@@ -243,13 +300,12 @@ def fitting(
     The stores, and the cell on their device. None if the stores are damaged, which is noted, or
     were made under other settings or on another device.
     """
-    by_device = {job.device: cell for job, cell in cells.items()}
     try:
         (main, *_) = paths.values()
         signature = open_store(main).signature
-        cell = by_device.get(str(signature.get("device")))
+        cell = cells.get(str(signature.get("device")))
         # Checked before the arrays are opened: stores of another version may have other arrays.
-        if cell is None or not cell.fits(signature):
+        if cell is None or cell.difference(signature):
             return None
         return open_published(paths), cell
     except StoreError as error:
@@ -266,5 +322,5 @@ def _note_makers(name: CellName, makers: Collection[str]) -> None:
         )
 
 
-def _note_again(shard: int, name: CellName, fault: str) -> None:
-    print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+def _note_again(shard: int, cell: Cell, fault: str) -> None:
+    print(f"note: shard {shard} of {cell} is extracted again: {fault}", file=sys.stderr)

@@ -1,24 +1,20 @@
 """Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from pipeline.embeddings import level_names
 from pipeline.heads.objectives import sample_for_trials
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
+from stages.extraction.cells import on_devices
 from stages.filling.fill_cells import fitting
-from stages.filling.job import jobs_of
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
-    CellName,
     cell_settings,
     embedding_cells,
     eval_cells,
@@ -30,14 +26,16 @@ from stages.training.data import group_index
 from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
+from storage.images.videos import address_in
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
+from storage.split.cell_name import CellName
 from storage.split.object_table import read_objects
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
-from storage.store.chunk_grid import mask_bytes, object_bytes
+from storage.store.chunk_grid import mask_bytes, row_bytes
 from storage.store.inspection import Store, read_description
 from storage.store.opening import open_complete, read_array, read_images
-from storage.store.schema import FIXED_COORDINATES, SCHEMA
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, cell_specs
 from storage.store.signature import compare
 
 MISSING: Final = "missing"
@@ -181,11 +179,15 @@ def _order_note(split: str, params: Params) -> str:
 def _images_note(split: str, params: Params) -> str:
     """Text of a note that the images of a split are missing; empty if they are there."""
     images = Path(params.splits[split].images)
-    if images.exists():
-        return ""
+    try:
+        if images.is_dir() or address_in(images):
+            return ""
+        fault = f"images must be in the folder {images}, got no such folder"
+    except DataError as error:
+        fault = str(error)
     return (
-        f"note: images of {split} must be in the folder {images}, got no such folder: complete "
-        "cells stay complete, but no other cell can be computed until it is there"
+        f"note: {split}: {fault}; complete cells stay complete, but no other cell can be computed "
+        "until its images are there"
     )
 
 
@@ -201,7 +203,7 @@ def plan_cell(
     why = reason_to_run(name, params.extract, split)
     if not why:
         return FillPlan(name)
-    cells = jobs_of(name, params.splits[name.split], params.extract, split)
+    cells = on_devices(name, params.extract, split)
     lacking = min((cell.lacking() for cell in cells.values()), key=len)
     rows = name.rows(split)
     n_done = len(rows.shards) - len(lacking)
@@ -209,40 +211,33 @@ def plan_cell(
         why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
-    adopted = frozenset(fit[0].names if fit else ())
+    adopted = frozenset(fit[0].shard_names if fit else ())
     todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
     n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
     return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)
 
 
-def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
-    """Bytes that ``n_objects`` objects of a cell take on the disk.
+def cell_bytes(
+    cell: CellName, n_images: int, n_objects: int, params: ExtractParams
+) -> tuple[int, int, int, int]:
+    """Bytes that some images and objects of a cell take on the disk.
 
     Returns
     -------
     Bytes of the features, uncompressed; fewest and most bytes of the compressed masks, which are 0
-    for a cell without masks.
+    for a cell without masks; bytes of the embeddings, uncompressed. A cell has features or
+    embeddings, so the others are 0.
     """
-    row = FAMILIES[family]
+    family = FAMILIES[params.family]
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    dims = {**fixed, **row.sizes, "prompt": len(cell.prompts)}
+    dims = {**fixed, **family.sizes, "prompt": len(cell.prompts)}
+    if cell.is_embeddings:
+        levels = [SCHEMA["embeddings"][name] for name in level_names(params.precision)]
+        return 0, 0, 0, n_images * row_bytes(levels, dims)
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
-    low, high = mask_bytes(row.mask_side_px)
-    n_feature_bytes = n_objects * object_bytes("features", dims, view=cell.view.name)
-    return n_feature_bytes, n_masks * low, n_masks * high
-
-
-def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int:
-    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 for a cell of other stores."""
-    if not cell.is_embeddings:
-        return 0
-    sizes = FAMILIES[params.family].sizes
-    arrays = (SCHEMA["embeddings"][name] for name in level_names(params.precision))
-    per_image = (
-        np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])
-        for spec in arrays
-    )
-    return n_images * sum(per_image)
+    low, high = mask_bytes(family.mask_side_px)
+    features = row_bytes(cell_specs("features", cell.view.name).values(), dims)
+    return n_objects * features, n_masks * low, n_masks * high, 0
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: ShardedTable | None) -> str:

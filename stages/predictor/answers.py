@@ -19,6 +19,7 @@ from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompt
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
+from stages.program.progress import counting, progress
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
@@ -40,7 +41,7 @@ def answer_prompt(question: Question, prompt: DecoderPrompts) -> tuple[Uncertain
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
     (uncertainty,) = predictor.answers([prompt], question.costs, question.size_px)
-    saved = _save_pictures(question.save, question, prompt, uncertainty) if question.save else []
+    saved = _save_pictures(question, prompt, uncertainty) if question.save else []
     return uncertainty, saved
 
 
@@ -61,11 +62,11 @@ def answer_everything(
         predictor, costs=question.costs, output_mode="coco_rle", **options
     )
     records = generator.generate(question.rgb)
-    return records, [_save_everything(question.save, question, records)] if question.save else []
+    return records, [_save_everything(question, records)] if question.save else []
 
 
 def _save_pictures(
-    folder: Path, question: Question, prompt: DecoderPrompts, uncertainty: Uncertainty
+    question: Question, prompt: DecoderPrompts, uncertainty: Uncertainty
 ) -> list[Path]:
     """Write three pictures of the mask that ``question.masks`` names, and return their paths.
 
@@ -79,19 +80,16 @@ def _save_pictures(
         [(x, y) for x, y in prompt.points[prompt.labels == label].tolist()]
         for label in (FOREGROUND, BACKGROUND)
     )
-    name = question.path.stem
     picked = picked_mask(uncertainty, question.masks)
     pictures = {
         "mask": picked.mask.astype(np.uint8) * 255,
         "overlay": draw_mask(question.rgb, picked.mask, on=on, beside=beside),
         "entropy": draw_entropy(question.rgb, uncertainty.pixel_entropy[picked.proposal]),
     }
-    return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
+    return [_save(question.picture_path(kind), pixels) for kind, pixels in pictures.items()]
 
 
-def _save_everything(
-    folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
-) -> Path:
+def _save_everything(question: Question, records: Sequence[Mapping[str, Any]]) -> Path:
     """Write a picture of all masks on the image, coloured by expected IoU from red to green."""
     from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
 
@@ -100,7 +98,7 @@ def _save_everything(
     masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
     iou = [record["expected_iou"]["own"] for record in ordered]
     picture = draw_masks(question.rgb, masks, iou)
-    return _save(folder / f"{question.path.stem}-everything.png", picture)
+    return _save(question.picture_path("everything"), picture)
 
 
 def _save(path: Path, pixels: np.ndarray) -> Path:
@@ -146,7 +144,7 @@ def image_reader(
         if digests.get(record.file) not in (None, sha256_file(path)):
             raise ImageError(
                 f"{path} must be the file that its masks are about, got one that was changed: "
-                "restore it, or make its masks anew"
+                "restore it, or end `usam review` and run it again, which makes its masks anew"
             )
         return rgb
 
@@ -156,27 +154,28 @@ def image_reader(
 def answer_images(
     answer: Answer,
     read_image: ReadImage,
-    prompted: Iterable[PromptedImage],
+    prompted: Sequence[PromptedImage],
     results: KeptResults,
-    advance: Callable[[int], None],
+    title: str,
 ) -> list[str]:
     """Apply ``answer`` to each image that has no results yet, and write its entries to ``results``.
 
-    ``advance`` is called with 1 after each image, also after images with results.
+    Progress, under ``title``, counts all images.
 
     Returns
     -------
     An error message for each image that could not be read; the other images have results.
     """
     faults = []
-    for image in prompted:
-        if image.image_id not in results:
+    waiting = [image for image in prompted if image.image_id not in results]
+    n_before = len(prompted) - len(waiting)
+    with progress(title, len(prompted), "images", n_before=n_before) as advance:
+        for image in counting(waiting, advance):
             try:
                 rgb = read_image(image.image)
                 results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))
-        advance(1)
     return faults
 
 

@@ -1,5 +1,6 @@
 """Parses and checks options of the commands that predict: clicks, boxes, costs and grids."""
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ MASKS: Final = (SELECTED, BEST)
 """Masks that commands can give: the selected mask, or the mask with the highest expected IoU."""
 
 
+PICTURES: Final = ("mask", "overlay", "entropy", "everything")
+"""Kinds of pictures to save, which their names end with."""
+
+PNG_BEGINS: Final = re.compile(rb"\x89PNG")
+
+
 @dataclass(frozen=True)
 class Question:
     """An image to predict masks for, the model and heads to use, and costs of corrections."""
@@ -57,6 +64,10 @@ class Question:
         """Height and width of the image."""
         height, width = self.rgb.shape[:2]
         return height, width
+
+    def picture_path(self, kind: str) -> Path:
+        """Path of a picture to save, one of ``PICTURES``."""
+        return (self.save or Path()) / f"{self.path.stem}-{kind}.png"
 
 
 def parse_clicks(

@@ -42,9 +42,12 @@ class Count:
     unit: str
     show: Callable[["Count"], None]
     done: int = 0
-    _notes: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
+    _notes: deque[tuple[float, int]] = field(default_factory=deque)
     """Times and the work finished until then, about one per second of the last ``RECENT_S``."""
     _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._notes.append((time.monotonic(), self.done))
 
     def __call__(self, n: int) -> None:
         """Add ``n`` units to the finished work, and show the progress."""
@@ -80,16 +83,19 @@ class Count:
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str = "objects") -> Iterator[Count]:
+def progress(
+    title: str, total: int, unit: str = "objects", *, n_before: int = 0
+) -> Iterator[Count]:
     """Show the progress of work of ``total`` units on stderr, and yield the counter of the work.
 
+    ``n_before`` of the units were finished by an earlier run: they count, but not in the rate.
     Call the counter with the number of units that were just finished. Progress is a bar in the
     foreground of a terminal, else a line each ``LINE_EVERY_S`` and at the end. Nothing is shown if
     ``total`` is 0.
     """
     console = Console(stderr=True)
     show = _bar if total and console.is_terminal and is_in_front() else _lines
-    with show(title, total, unit) as count:
+    with show(title, total, unit, n_before) as count:
         yield count
 
 
@@ -129,7 +135,7 @@ def is_in_front() -> bool:
 
 
 @contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[Count]:
+def _bar(title: str, total: int, unit: str, n_before: int) -> Iterator[Count]:
     columns = (
         bars.TextColumn("{task.description}", markup=False),  # may be a path with brackets
         bars.BarColumn(),
@@ -139,18 +145,19 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Count]:
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, rate="")
+        task = bar.add_task(title, total=total, completed=n_before, rate="")
         yield Count(
             total,
             unit,
             lambda count: bar.update(
                 task, completed=count.done, total=count.total, rate=count.rate
             ),
+            n_before,
         )
 
 
 @contextmanager
-def _lines(title: str, total: int, unit: str) -> Iterator[Count]:
+def _lines(title: str, total: int, unit: str, n_before: int) -> Iterator[Count]:
     last = time.monotonic()
 
     def show(count: Count) -> None:
@@ -160,7 +167,7 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Count]:
             last = now
             print(f"{title}: {count}", file=sys.stderr, flush=True)
 
-    count = Count(total, unit, show)
+    count = Count(total, unit, show, n_before)
     yield count
     if count.total > 0:  # less than 0 if work that is not shown was excluded
         print(f"{title}: {count}", file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ from pydantic import (
 from storage.checkpoints.weights import named_weights
 from storage.errors import DataError, shown
 from storage.folders import named_disk_errors
-from storage.outputs.records import append_line
+from storage.outputs.records import append_lines
 from storage.rle import check_runs, parse_counts
 
 DECISIONS: Final[Mapping[str, str]] = {
@@ -197,12 +197,8 @@ class Decisions:
 
     def add(self, key: MaskKey, decision: Decision) -> None:
         """Append a decision about a mask to the file."""
-        if not self._is_begun:
-            append_line(self.path, {"made_from": dict(self._made_from)})
-            self._is_begun = True
         name = secrets.token_hex(8)
-        line = {"image_id": key[0], "mask": key[1], **vars(decision), "id": name}
-        append_line(self.path, line)
+        self._append(_line_of(name, key, decision))
         self._remember(name, key, decision)
 
     def undo(self, keys: Container[MaskKey]) -> MaskKey | None:
@@ -215,10 +211,18 @@ class Decisions:
         if name is None:
             return None
         key = self._own[name]
-        line = {"image_id": key[0], "mask": key[1], "decision": None, "id": name}
-        append_line(self.path, line)
+        self._append({"image_id": key[0], "mask": key[1], "decision": None, "id": name})
         self._forget(name, key)
         return key
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """Append a line to the file; the inputs come first, and all decisions if it was removed."""
+        own = [] if self.path.is_file() else self._own.items()
+        before = [_line_of(name, key, self._by_key[key][name]) for name, key in own]
+        if before or not self._is_begun:
+            before.insert(0, {"made_from": dict(self._made_from)})
+        append_lines(self.path, [*before, line])
+        self._is_begun = True
 
     def _remember(self, name: str, key: MaskKey, decision: Decision) -> None:
         self._own[name] = key
@@ -235,6 +239,10 @@ class Decisions:
         if not self._by_key[key]:
             del self._by_key[key]
         return True
+
+
+def _line_of(name: str, key: MaskKey, decision: Decision) -> dict[str, Any]:
+    return {"image_id": key[0], "mask": key[1], **vars(decision), "id": name}
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:

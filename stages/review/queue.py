@@ -1,5 +1,6 @@
 """The queue of a review: masks from doubtful to sure, and the decisions about them."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float
 from pipeline.review import Remaining, most_doubtful_first, remaining
 from stages.review.decisions import REMOVE, SKIP, Decision, Decisions, MaskKey
 from storage.datasets.coco import CocoPrompt, PromptedImage
-from storage.outputs.coco_results import KeptResults, places_of
+from storage.outputs.coco_results import BEGINS, KeptResults, places_of
 from storage.rle import area_rle, decode_rle
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ LABEL_STUDIO: Final = "label-studio"
 
 FORMS: Final = (COCO, CVAT, LABEL_STUDIO)
 """Forms of the file of a queue: a COCO data set, *CVAT for images 1.1*, tasks of Label Studio."""
+
+EXPORT_BEGINS: Final = re.compile(BEGINS.pattern + rb"|<\?xml .*\n<annotations>")
+"""First bytes of the file of a queue, in any form."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,14 @@ class ReviewQueue:
         self._decided = np.full(len(order), "", "U16")
         """Last decision about the mask of each rank; empty without one."""
         self._last: deque[int] = deque(maxlen=N_BEFORE)
+        self.unknown: list[MaskKey] = []
+        """Masks with a decision that the queue lacks: of other images, or of numbers too high."""
         for key, _ in decisions:
             if key in ranks:
                 self._mark(ranks[key])
                 self._last.append(ranks[key])
+            else:
+                self.unknown.append(key)
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -1,8 +1,6 @@
 """Lists the cells that settings ask for, and the signature entries that their stores must have."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pipeline.embeddings import level_names
@@ -13,51 +11,13 @@ from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
-from storage.paths import embeddings_path, features_path, masks_path
-from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.split.cell_name import CellName
+from storage.split.sharded_table import SHARD_IMAGES
 from storage.store.signature import versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
 """Libraries whose versions the rows of every cell depend on."""
-
-
-@dataclass(frozen=True)
-class CellName:
-    """Split, model and view that name a cell, its prompt sets, and whether it has masks.
-
-    Without prompt sets, it names a model's embeddings of a split.
-    """
-
-    split: str
-    model: str
-    view: View
-    prompts: tuple[str, ...]
-    with_masks: bool
-
-    def __str__(self) -> str:
-        return f"{self.split}/{self.model}/{'embeddings' if self.is_embeddings else self.view.name}"
-
-    @property
-    def is_embeddings(self) -> bool:
-        """Whether the rows are the embeddings of images, not answers to prompt sets."""
-        return not self.prompts
-
-    def rows(self, split: ShardedTable) -> ShardedTable:
-        """Rows of the cell's stores: the objects of a split or, for embeddings, its images."""
-        return split.images if self.is_embeddings else split
-
-    @property
-    def outputs(self) -> dict[str, Path]:
-        """Path of each store of the cell in the cache, by kind.
-
-        The kinds are ``features`` and, with masks, ``masks``; or ``embeddings`` alone.
-        """
-        if self.is_embeddings:
-            return {"embeddings": embeddings_path(self.split, self.model)}
-        place = (self.split, self.model, self.view.name)
-        masks = {"masks": masks_path(*place)} if self.with_masks else {}
-        return {"features": features_path(*place), **masks}
 
 
 def library_versions(family: str, model: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ import torch
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
-from stages.executor.executors import Task, executor_of, results_of
+from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from stages.training.data import read_head_data

@@ -20,8 +20,9 @@ from smac.runhistory import TrialInfo, TrialValue
 from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import TrainingSet, sample_for_trials, split_by_group
 from pipeline.heads.training import Rows, continued_costs, validation_cost
-from stages.executor.executors import Task, executor_of, results_of
+from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, TuneParams

@@ -15,15 +15,14 @@ from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
 from stages.predictor.model_choice import ModelChoice, default_family
 from stages.program.main import reported_errors
-from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from stages.review.decisions import REMOVE, Decisions, check_inputs, one_writer
-from stages.review.queue import COCO, FORMS, ReviewQueue, Source
+from stages.review.decisions import REMOVE, Decisions, MaskKey, check_inputs, one_writer
+from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
-from storage.folders import write_lines
+from storage.folders import check_output, write_lines
 from storage.head_files.head_file import family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
 
@@ -99,9 +98,8 @@ def review(  # noqa: PLR0913 - one for each option
             raise ParamsError(f"--polygons must come with --format {COCO}, got {form}")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
-        _check_export(
-            export, [Path(source), folder / "masks.jsonl", *folder.glob("decisions*.jsonl")]
-        )
+        if export is not None:
+            check_output(export, EXPORT_BEGINS, [Path(source), *folder.glob("*.jsonl")])
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
@@ -123,12 +121,6 @@ def review(  # noqa: PLR0913 - one for each option
                 hint = ": lower --min-score and --min-stability" if options else ""
                 raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
             _serve(queue, choice, host, port)
-
-
-def _check_export(export: Path | None, inputs: Sequence[Path]) -> None:
-    """Refuse to write over a file of the review: its prompts, masks or decisions."""
-    if export is not None and export.resolve() in [file.resolve() for file in inputs]:
-        raise ParamsError(f"--export must go to a file of its own, got {export} of this review")
 
 
 def _queue(
@@ -186,15 +178,23 @@ def _queue(
     with stoppable(f"masks of finished images are kept in {folder}"):
         faults = [*source.faults, *_segment(source, choice, options, results)]
     _report(folder, len(source.prompted) + len(source.faults), faults)
-    return ReviewQueue(source, results, decisions, stop_at=stop_at)
+    queue = ReviewQueue(source, results, decisions, stop_at=stop_at)
+    of_other_half = {*records} - {image.image_id for image in source.prompted}
+    _note_unknown([key for key in queue.unknown if key[0] not in of_other_half])
+    return queue
+
+
+def _note_unknown(keys: Sequence[MaskKey]) -> None:
+    if keys:
+        masks = listed([f"{place} of {shown(image_id)}" for image_id, place in keys])
+        print(f"note: decisions left out, their masks do not exist: {masks}", file=sys.stderr)
 
 
 def _segment(
     source: Source, choice: ModelChoice, options: dict[str, Any], results: KeptResults
 ) -> list[str]:
     """Segment the images without masks; return an error message per image that cannot be read."""
-    waiting = [image for image in source.prompted if image.image_id not in results]
-    if not waiting:
+    if all(image.image_id in results for image in source.prompted):
         return []
     if choice.family == DRAWN != default_family(source.images):
         print(NOTE, file=sys.stderr)
@@ -208,10 +208,10 @@ def _segment(
     answer = (
         source.cached_answers(choice) if source.cached_answers else chosen_answers(choice, options)
     )
-    read_image = image_reader(source.images, [image.image for image in waiting], source.digests)
+    records = [image.image for image in source.prompted if image.image_id not in results]
+    read_image = image_reader(source.images, records, source.digests)
     title = f"segment {printable(str(source.images))}"
-    with progress(title, len(waiting), "images") as advance:
-        return answer_images(answer, read_image, waiting, results, advance)
+    return answer_images(answer, read_image, source.prompted, results, title)
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:

@@ -5,6 +5,7 @@ Functions raise a ``WeightsError`` for a file that is missing, damaged or of ano
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ TRAINING_IMAGES: Final = "training_images"
 
 SHARED: Final = "shared"
 """Prefix of the names of tensors that all heads of a file share."""
+
+BEGINS: Final = re.compile(rb'.{8}\{"__metadata__":\{.*"%s":' % OBJECTIVES.encode(), re.DOTALL)
+"""First bytes of a head file: the size of its header, then its card."""
 
 _NOT_IN_CARD: Final = ("objective", "sha256")
 """Entries of a single head's metadata that a card leaves out: the names of tensors contain the

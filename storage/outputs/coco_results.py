@@ -4,6 +4,7 @@ Entries are read from the disk and written one by one, so the memory does not gr
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOBase
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from jaxtyping import Int, Int64
 from pycocotools import mask as coco_mask
 
+from storage.errors import DataError
+from storage.folders import check_output, folder_lock
 from storage.outputs.records import append_line, append_lines, iterate_lines, read_line
 
 Results = list[dict[str, Any]]
@@ -28,7 +31,13 @@ LOWEST_FIRST: Final = {
 }
 """Attributes of a mask; True where the lowest value needs review first, False where the highest."""
 
+BEGINS: Final = re.compile(rb'\[\n|\{"images": ')
+"""First bytes of a list of results and of a data set."""
+
 _SIGNATURE: Final = "made_from"
+
+_KEPT_BEGINS: Final = re.compile(rb"\n")
+"""First byte of a file of kept results, also of one whose first line a full disk cut short."""
 
 _N_MASKS: Final = "n_masks"
 """Key of the line that ends an image; the lines before it are its masks."""
@@ -145,13 +154,17 @@ class KeptResults:
         self._digests = digests or {}
         self.changed: list[int | str] = []
         self._offsets: dict[int | str, Int64[np.ndarray, " mask"]] = {}
-        first, lines = {_SIGNATURE: dict(signature)}, iterate_lines(path)
-        if next(lines, (0, {}))[1] != first:
-            path.unlink(missing_ok=True)
-            append_line(path, first)
-            return
+        first = {_SIGNATURE: dict(signature)}
+        # Another process may begin the file at the same time, and must not remove this one.
+        with folder_lock(path.parent):
+            if next(iterate_lines(path), (0, {}))[1] != first:
+                check_output(path, _KEPT_BEGINS)
+                path.unlink(missing_ok=True)
+                append_line(path, first)
         masks: list[int] = []
         made_of: dict[int | str, str | None] = {}
+        lines = iterate_lines(path)
+        next(lines, None)  # the signature
         for offset, line in lines:
             if _N_MASKS not in line:
                 masks.append(offset)
@@ -182,10 +195,18 @@ class KeptResults:
     def result(self, image_id: int | str, place: int) -> dict[str, Any]:
         """The result of a mask, by its place among the masks of its image, with attributes.
 
-        Raises a KeyError if no results of the image are kept, an IndexError if it has fewer masks.
+        Raises a KeyError if no results of the image are kept, an IndexError if it has fewer masks,
+        and a DataError if the file was changed since.
         """
-        entry = read_line(self._path, int(self._offsets[image_id][place]))
-        return {**entry, "attributes": attributes_of(entry)}
+        offset = int(self._offsets[image_id][place])
+        try:
+            entry = read_line(self._path, offset)
+            return {**entry, "attributes": attributes_of(entry)}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{self._path} must stay as it is while a command reads it, got another or none at "
+                f"byte {offset}: end the command and run it again"
+            ) from error
 
     def sorted_results(
         self, image_ids: Sequence[int | str], attribute: str | None

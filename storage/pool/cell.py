@@ -18,7 +18,7 @@ import json
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
@@ -33,6 +33,7 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
+from storage.split.cell_name import CellName
 from storage.split.sharded_table import ShardedTable, shard_name
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
 from storage.store.embedding_rows import embedding_of
@@ -93,7 +94,7 @@ class ShardRows:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One model on one split in one view, or a model's embeddings of images, and its shards.
+    """What the bytes of a cell, or of a model's embeddings, follow from, and its shards.
 
     Attributes
     ----------
@@ -103,27 +104,33 @@ class Cell:
         The rows of the stores, cut into shards: objects or, for embeddings, images.
     sizes
         Sizes of the dimensions of tokens, masks and levels, see ``Family.sizes``.
-    kinds
-        Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone.
     pool
         Folder of the pool, which has a folder of shards for each ``settings_digest``.
-    assigned
-        Names of the shards that this process computes; None means all shards.
     """
 
+    name: CellName
     signature: Mapping[str, object]
     split: ShardedTable
     sizes: Mapping[str, int]
-    kinds: tuple[str, ...]
     pool: Path = POOL
-    assigned: Collection[str] | None = None
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone."""
+        return tuple(self.name.outputs)
+
+    def part(self, first: int, stop: int) -> "Cell":
+        """The cell's shards from ``first`` to before ``stop`` alone, see ``ShardedTable.part``."""
+        return replace(self, split=self.split.part(first, stop))
 
     @cached_property
     def sharded(self) -> dict[str, ArraySpec]:
         """Declarations of the arrays with a file of their own per shard, by name: masks, levels."""
-        by_kind = [shard_arrays(kind, self.signature) for kind in self.kinds]
-        specs = {name: spec for arrays in by_kind for name, spec in arrays.items()}
-        return {name: spec for name, spec in specs.items() if spec.chunking == "single_rows"}
+        by_kind = [shard_arrays(kind, self.signature, sharded=True) for kind in self.kinds]
+        return {name: spec for arrays in by_kind for name, spec in arrays.items()}
 
     @cached_property
     def settings(self) -> dict[str, Value]:
@@ -140,10 +147,6 @@ class Cell:
         """Folder in the pool of all shards with these settings, of any split."""
         return self.pool / self.settings_digest
 
-    def fits(self, signature: Mapping[str, object]) -> bool:
-        """Whether a store with this signature has rows that were made by the cell's settings."""
-        return self.difference(signature) is None
-
     def difference(self, signature: Mapping[str, object]) -> str | None:
         """Describe how a store's settings differ from the cell's; None if they do not."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
@@ -153,11 +156,6 @@ class Cell:
         """Names of the cell's shards that the pool lacks, in row order."""
         present = names_in(self.folder)
         return [name for name in self.split.shards if name not in present]
-
-    def todo(self) -> list[str]:
-        """Names of the shards that the pool lacks and this process must compute, in row order."""
-        lacking = self.lacking()
-        return [n for n in lacking if self.assigned is None or n in self.assigned]
 
     def rows_path(self, name: str) -> Path:
         """Path of a shard's ``.npz`` file."""
@@ -169,7 +167,7 @@ class Cell:
 
     @property
     def _suffix(self) -> str:
-        return LEVEL if "embeddings" in self.kinds else MASKS
+        return LEVEL if self.name.is_embeddings else MASKS
 
     @property
     def _file_keys(self) -> dict[str, str]:
@@ -178,7 +176,7 @@ class Cell:
         Features without masks have the key of masks, too, with an empty text.
         """
         named = {array: f"{array}_sha256" for array in self.sharded}
-        return named if "embeddings" in self.kinds else {MASK_CODE: MASKS_SHA256}
+        return named if self.name.is_embeddings else {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
@@ -207,7 +205,7 @@ class Cell:
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
         """Put a shard of published stores into the pool; its ``files`` are linked and not read.
 
-        ``rows`` are from ``PublishedShards.read``, and refused as by ``put``. ``files`` has the
+        ``rows`` are those of the stores, and refused as by ``put``. ``files`` has the
         file with the shard's masks, or with each level, and its sha256, by array.
         """
         for file, sha256 in files.values():
@@ -270,11 +268,7 @@ class Cell:
         shape, or the inputs are of another shard.
         """
         shard = self.split.shards[name]
-        specs = {
-            key: spec
-            for key, spec in shard_arrays(self.kinds[0], self.signature).items()
-            if spec.chunking != "single_rows"
-        }
+        specs = shard_arrays(self.kinds[0], self.signature, sharded=False)
         specs |= self.sharded if with_files else {}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self.dim_sizes | {self.split.dim: shard.stop - shard.start}
@@ -345,10 +339,18 @@ def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySp
     return cell_specs(kind, signature["view"])
 
 
-def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Declarations of the arrays of a cell's store that are computed shard by shard, by name."""
-    specs = store_specs(kind, signature)
-    return {name: spec for name, spec in specs.items() if not spec.is_constant}
+def shard_arrays(
+    kind: str, signature: Mapping[str, object], *, sharded: bool
+) -> dict[str, ArraySpec]:
+    """Declarations of the arrays of a cell's store that are computed shard by shard, by name.
+
+    They are those with a file of their own per shard (masks, levels), or all others.
+    """
+    return {
+        name: spec
+        for name, spec in store_specs(kind, signature).items()
+        if not spec.is_constant and (spec.chunking == "single_rows") == sharded
+    }
 
 
 def names_in(folder: Path) -> set[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,16 @@ class ObjectTable:
             for name, spec in specs.items()
         }
         return cls(**arrays)
+
+    def part(self, images: slice, objects: slice) -> "ObjectTable":
+        """Table of some images and objects; the objects must be of these images."""
+        slices = {"image": images, "object": objects}
+        arrays: dict[str, Any] = {
+            name: array[slices[SCHEMA["objects"][name].dims[0]]]
+            for name, array in self.arrays.items()
+        }
+        arrays["image_index"] = arrays["image_index"] - np.int32(images.start)
+        return replace(self, **arrays)
 
     def truth(self, row: int) -> Bool[np.ndarray, "h w"]:
         """Ground truth mask of the object in a row, at the size of its image."""

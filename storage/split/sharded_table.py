@@ -27,16 +27,19 @@ class ShardedTable:
         Number of rows per shard; the last shard may have fewer.
     dim
         Name of the dimension of the rows.
+    of_rows
+        Number of rows of the table of which this is a part; 0 for a whole table.
     """
 
     table: ObjectTable
     shard_rows: int
     dim: Literal["object", "image"] = "object"
+    of_rows: int = 0
 
     @cached_property
     def images(self) -> "ShardedTable":
         """Rows of an embeddings store of the split: a row per image, also if it has no objects."""
-        return replace(self, shard_rows=SHARD_IMAGES, dim="image")
+        return replace(self, shard_rows=SHARD_IMAGES, dim="image", of_rows=0)
 
     @cached_property
     def digest(self) -> str:
@@ -53,7 +56,21 @@ class ShardedTable:
     @property
     def full_rows(self) -> int:
         """Number of rows of a full shard: ``shard_rows``, or all rows if they are fewer."""
-        return min(self.shard_rows, self.n_rows)
+        return min(self.shard_rows, self.of_rows or self.n_rows)
+
+    def part(self, first: int, stop: int) -> "ShardedTable":
+        """Rows of the shards from ``first`` to before ``stop``; the shards keep their names.
+
+        A part of objects begins with the first image of a shard of images, so that an image has the
+        same index in it and in the part of images with the shards from there on.
+        """
+        shards = self._plan[first:stop]
+        start, last = shards[0].pieces[0].image, shards[-1].pieces[-1].image
+        if self.dim == "object":
+            start -= start % SHARD_IMAGES
+        rows = slice(shards[0].start, shards[-1].stop) if self.dim == "object" else slice(0, 0)
+        table = self.table.part(slice(start, last + 1), rows)
+        return replace(self, table=table, of_rows=self.of_rows or self.n_rows)
 
     @cached_property
     def images_sha256(self) -> list[str]:

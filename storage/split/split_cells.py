@@ -7,7 +7,7 @@ compared with each other: a difference would not show which of them is wrong. Re
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,9 +29,9 @@ from storage.paths import (
     remedy,
 )
 from storage.split.object_table import ObjectTable, read_objects_of
-from storage.split.sharded_table import ShardedTable
+from storage.split.sharded_table import ShardedTable, names_of_rows
 from storage.store.chunk_grid import MASK_CODE
-from storage.store.inspection import Store
+from storage.store.inspection import Store, check_identity
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
     check_same_images,
@@ -43,7 +43,7 @@ from storage.store.opening import (
     read_images,
 )
 from storage.store.schema import ROWS_VERSION, SAME_TOKENS
-from storage.store.signature import compare, digest
+from storage.store.signature import digest
 
 if TYPE_CHECKING:
     import xarray
@@ -58,19 +58,28 @@ INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Keys of a cell's signature entries that stores computed from the cell copy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenCell:
-    """A cell (split, model, view) whose features and, if asked for, masks are open and checked."""
+    """The open stores of a cell (split, model, view), or of a model's embeddings."""
 
-    store: Store
-    """The store of the cell's features."""
+    stores: Mapping[str, Store]
+    """By kind: ``features`` and, if the cell was opened with them, ``masks``; or ``embeddings``."""
     images_sha256: Sequence[str]
-    """For each shard, the digest of its images, read when the cell was opened."""
-    masks: MaskChunks | None
-    """Reader of the cell's masks; None if the cell was opened without masks."""
+    """For each shard, the digest of its images, if it was read when the cell was opened."""
 
     def __str__(self) -> str:
         return str(self.store)
+
+    @property
+    def store(self) -> Store:
+        """The store of features or embeddings."""
+        return next(iter(self.stores.values()))
+
+    @cached_property
+    def shard_names(self) -> tuple[str, ...]:
+        """Names of the shards, in the order of the rows."""
+        inputs = [str(sha256) for sha256 in read_array(self.store, "input_sha256")]
+        return tuple(names_of_rows(inputs, self.store.shard_rows))
 
     @property
     def signature(self) -> Mapping[str, Any]:
@@ -137,11 +146,12 @@ class OpenCell:
             block = (slice(start, start + tokens.chunks[0]), column)
             yield {name: read_array(self.store, name, block) for name in names}
 
-    @property
+    @cached_property
     def mask_chunks(self) -> MaskChunks:
         """Reader of the cell's masks; the cell must have been opened with masks."""
-        assert self.masks is not None
-        return self.masks
+        masks = self.stores["masks"]
+        shape = masks.arrays[MASK_CODE].shape
+        return MaskChunks(masks.files, shape, masks.shard_rows, masks.manifest)
 
     def mask_code(self, row: int) -> UInt8[np.ndarray, "prompt proposal y x"]:
         """Read the mask codes of the object in a row, in a cell that was opened with masks."""
@@ -261,8 +271,8 @@ def open_cells(
     shapes = {
         (n_objects, *shape)
         for cell in by_name.values()
-        if cell.masks
-        for n_objects, _, *shape in [cell.masks.shape]
+        if with_masks
+        for n_objects, _, *shape in [cell.mask_chunks.shape]
     }
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
@@ -301,22 +311,30 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
-    features = open_complete(located(features_path(*name), cache), "features", expected)
+    paths = {"features": features_path(*name), "masks": masks_path(*name)}
+    stores = {
+        kind: open_complete(located(path, cache), kind, expected)
+        for kind, path in paths.items()
+        if with_masks or kind == "features"
+    }
     # Read here, in the thread that opens the cell: Python 3.11 computes one cached property at a
     # time.
-    images = read_images(features)
-    if not with_masks:
-        return OpenCell(features, images, None)
-    masks = open_complete(located(masks_path(*name), cache), "masks", expected)
-    # One run writes both stores, so versions and device must be equal, too.
-    keys = {*masks.signature, *features.signature}
-    difference = compare(masks.signature, {k: features.signature.get(k, "none") for k in keys})
-    if difference is not None:
-        raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
-    check_same_images(masks, images)
-    shape = masks.arrays[MASK_CODE].shape
-    chunks = MaskChunks(masks.files, shape, masks.shard_rows, masks.manifest)
-    return OpenCell(features, images, chunks)
+    return joined(stores, read_images(stores["features"]))
+
+
+def joined(stores: Mapping[str, Store], images_sha256: Sequence[str]) -> OpenCell:
+    """Join open stores of a cell, by kind; features or embeddings come first.
+
+    ``images_sha256`` is ``read_images`` of the features, and used only if there are masks. Raises a
+    StoreError if the stores are not of the same cell and images: DVC checks out each separately.
+    """
+    (main, *_) = stores.values()
+    for kind, store in stores.items():
+        # One run writes all stores, so versions and device must be equal, too.
+        check_identity(store, kind, {**dict.fromkeys(store.signature, "none"), **main.signature})
+    if "masks" in stores:
+        check_same_images(stores["masks"], images_sha256)
+    return OpenCell(stores, images_sha256)
 
 
 def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | Path) -> None:

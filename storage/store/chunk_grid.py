@@ -1,13 +1,13 @@
 """Cuts arrays into chunks, shards and files, and estimates their bytes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
 
-from storage.store.schema import SCHEMA, ArraySpec, cell_specs
+from storage.store.schema import SCHEMA, ArraySpec
 
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
@@ -85,12 +85,15 @@ def chunk_rows(n_rows: int) -> int:
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))
 
 
-def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
-    """Uncompressed bytes per object in a cell's features or masks, without coordinates."""
+def row_bytes(specs: Iterable[ArraySpec], sizes: Mapping[str, int]) -> int:
+    """Uncompressed bytes of a row of some arrays, without text and coordinates.
+
+    ``sizes`` are those of the other dimensions by name.
+    """
     total = 0
-    for spec in cell_specs(kind, view).values():
-        if spec.dims[0] == "object" and not spec.is_coordinate:
-            total += np.dtype(spec.dtype).itemsize * math.prod(sizes[d] for d in spec.dims[1:])
+    for spec in specs:
+        if not spec.is_coordinate:
+            total += np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])
     return total
 
 

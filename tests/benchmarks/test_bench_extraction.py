@@ -28,11 +28,11 @@ from pipeline.sam.transformers_models import full_size
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.steps import CellSteps, run_shards, writer_of
-from stages.settings.signatures import CellName
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.rle import encode_rle
+from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
 from storage.split.sharded_table import ShardedTable
 from storage.store.writing import full_signature
@@ -87,8 +87,9 @@ class Work:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         sam, known = self.sam, FAMILIES[self.family]
         split, pool = ShardedTable(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
+        batches = {"encoder_batch": 1, "decoder_batch": self.batch}
         signature = full_signature(
-            {"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS, "view": "identity"}
+            {"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS, "view": "identity"} | batches
         )
         sizes = {
             "channel": known.n_channels,
@@ -97,8 +98,8 @@ class Work:
         }
         name = CellName("timed", "tiny", default_view("identity"), PROMPTS, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
-        cell = Cell(signature, split, sizes, ("features", "masks"), pool)
-        steps = CellSteps(sam, cell, images, name, self.batch)
+        cell = Cell(name, signature, split, sizes, pool)
+        steps = CellSteps(sam, cell, images)
         write = writer_of(cell, sam.device)
         assert run_shards(split.shards.values(), steps, write, lambda _: None) == {}
 

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter, process_time
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from stages.filling.job import _Turns
+from stages.filling.shards import Turns
 from stages.program.progress import progress
 from storage.paths import objects_path
 from storage.pool.cell import Cell
@@ -74,7 +75,7 @@ def _seconds_of_turns(cell: Cell) -> float:
     names = cell.split.names
     with progress("fill", 0) as count:
         started = process_time()
-        with _Turns(cell, names, count) as turns:
+        with closing(Turns(cell, names, count)) as turns:
             for shard in turns.shards():
                 cell.rows_path(names[shard.index]).touch()
                 turns.end(names[shard.index])

@@ -1,7 +1,8 @@
 """Stage ``embed``: what its store holds; cells that are decoded from it have the same bytes."""
 
 import shutil
-from contextlib import chdir
+from contextlib import chdir, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 from pipeline.embeddings import level_names, levels_sha256, pixels_sha256
 from stages import embed, extract, extract_train
 from stages.cli.app import app
+from stages.executor.tasks import run_here
 from stages.extraction.models import load_model
+from stages.filling import fill_cells as fill_module
 from stages.settings.params import read_params
 from storage.images.image_files import read_rgb
 from storage.paths import CACHE, POOL, embeddings_path
@@ -32,6 +35,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
+from tests.fixtures.project_copy import change_params
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,19 @@ def test_cells_decoded_from_embeddings_have_the_same_bytes(precision: str) -> No
     run(embed, SPLIT, "tiny")
     with encoded_images() as encoded:
         assert extract_anew() == without
+    assert not encoded
+
+
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("embedded")
+def test_workers_receive_the_embeddings_of_their_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params(embedded=[SPLIT], shard_objects=4)
+    wanted = extract_anew()
+    change_params(Path(), executor={"kind": "local"})
+    run_tasks = partial(run_here, n_threads=1)
+    monkeypatch.setattr(fill_module, "executor_of", lambda *_, **__: nullcontext(run_tasks))
+    with encoded_images() as encoded:
+        assert extract_anew() == wanted
     assert not encoded
 
 

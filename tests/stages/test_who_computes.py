@@ -14,7 +14,7 @@ import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.executor import workers as dask_workers
-from stages.executor.executors import Run
+from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.dvc_stages import ROOT
@@ -23,9 +23,9 @@ from tests.fixtures.stage_inputs import CASES
 
 pytestmark = pytest.mark.slow
 
-STAGES: Final = ("gallery", "evaluate", "train", "tune")
+STAGES: Final = ("train", "tune")
 
-BY_JOBS: Final = ("evaluate", "train")
+BY_JOBS: Final = ("train",)
 """Stages that are computed by jobs of SLURM here; their workers only start differently."""
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo", "min_jobs": 2, "max_jobs": 2}

@@ -190,10 +190,10 @@ PHOTO_RECIPE: Final = Recipe(
         Phase(
             "tiles", 2000, 128, "photograph", "overlap", (1e-3, 7e-4), is_framed=True, n_warm_up=50
         ),
-        Phase("photographs", 450, 256, "photograph", "overlap", (7e-4, 5.5e-4)),
+        Phase("photographs", 350, 256, "photograph", "overlap", (7e-4, 7e-4 - 1.5e-4 * 350 / 450)),
         Phase(
             "corrected tiles",
-            600,
+            500,
             128,
             "photograph",
             "overlap",
@@ -204,7 +204,7 @@ PHOTO_RECIPE: Final = Recipe(
         ),
         Phase(
             "corrected photographs",
-            450,
+            300,
             256,
             "photograph",
             "overlap",

@@ -366,6 +366,7 @@ def test_a_path_is_no_image() -> None:
         ({"point_coords": ONE, "point_labels": [1, 1]}, r"of shape \(1,\), got \(2,\)"),
         ({"point_coords": ONE, "point_labels": [5]}, "must be 1 on the .* or 0 beside it, got 5"),
         ({"point_coords": [[1, np.nan]], "point_labels": [1]}, "must be finite numbers, got nan"),
+        ({"point_coords": [[1e300, 1]], "point_labels": [1]}, "must be finite numbers, got inf"),
         ({"box": [1, 2, 3]}, r"box must be LEFT,TOP,RIGHT,BOTTOM of shape .*, got \(3,\)"),
         ({"mask_input": np.zeros((64, 64))}, r"mask_input must be .*, got \(64, 64\)"),
         (

@@ -121,6 +121,16 @@ def test_what_makes_no_card_is_refused(clone: Path, store: str, address: str, li
     assert not (clone / "hub").exists()
 
 
+def test_a_card_replaces_a_card_and_no_other_file(clone: Path) -> None:
+    assert [card("cache").exit_code for _ in range(2)] == [0, 0]
+    for name in ("README.md", "croissant.json"):
+        text = (clone / "hub" / name).read_text("utf-8")
+        (clone / "hub" / name).write_text("mine", "utf-8")
+        assert f"error: hub/{name} must be a new file, or one that" in card("cache").stderr
+        assert (clone / "hub" / name).read_text("utf-8") == "mine"
+        (clone / "hub" / name).write_text(text, "utf-8")
+
+
 @pytest.mark.parametrize(
     ("address", "name", "page", "url"),
     [
@@ -158,10 +168,7 @@ def test_the_card_of_heads_is_that_of_a_model_and_loads_them(
         assert f"| {objective} | {facts['validation_mse']} |" in text
     (code,) = blocks(text)
     assert run_block(code)["predictor"].model is not None
-    Path("croissant.json").touch()  # as `usam cache card` leaves it beside its own README.md
-    refused = CliRunner().invoke(app, [*command, "--to", "."])
-    assert "--to must be a folder without the card of stores, got ." in refused.stderr
-    assert Path("README.md").read_text("utf-8") == text
+    assert CliRunner().invoke(app, [*command, "--to", "."]).exit_code == 0
     assert CliRunner().invoke(app, command).exit_code == 0
     assert Path("hub-heads/README.md").read_text("utf-8") == text
 

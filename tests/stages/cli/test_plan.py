@@ -317,12 +317,21 @@ def test_each_shard_is_looked_up_once_however_many_there_are(
 @pytest.mark.usefixtures("extracted")
 def test_images_that_are_gone_are_named_also_where_all_is_complete() -> None:
     note = (
-        "note: images of {} must be in the folder images, got no such folder: complete cells stay "
-        "complete, but no other cell can be computed until it is there"
+        "note: {}: images must be {}; complete cells stay complete, but no other cell can be "
+        "computed until its images are there"
     )
     assert "images" not in plan().stderr
     shutil.rmtree("images")
-    assert plan().stderr.splitlines() == [note.format(SPLIT), note.format(TRAIN_SPLIT)]
+    fault = "in the folder images, got no such folder"
+    assert plan().stderr.splitlines() == [note.format(s, fault) for s in (SPLIT, TRAIN_SPLIT)]
+    Path("images").write_text("# Images\n", "utf-8")
+    fault = (
+        "a folder, or a text file with its address (s3://... or https://...), got a file images "
+        "with '# Images'"
+    )
+    assert plan().stderr.splitlines() == [note.format(s, fault) for s in (SPLIT, TRAIN_SPLIT)]
+    Path("images").write_text("s3://bucket/images\n", "utf-8")
+    assert "images" not in plan().stderr
     assert n_there() == (1, 1)
 
 

@@ -175,7 +175,7 @@ def test_heads_that_judge_single_masks_give_no_best_mask(tmp_path: Path) -> None
         ),
         (
             ("photo.png", "--click", "1,2", "--save", "photo.png"),
-            "--save must be a folder, got the file photo.png",
+            "photo.png: File exists",
         ),
         (
             ("photo.png", "--click", "1,2", "--cost-of-person", "80"),

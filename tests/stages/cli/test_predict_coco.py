@@ -255,10 +255,10 @@ def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, messag
             "masks must be selected for --prompt everything, got best",
         ),
         (("photos", "asked.json", "a"), "images must be in a folder, got none at photos"),
-        (("images", "asked.json", "images"), "results must go to a file, got the folder images"),
+        (("images", "asked.json", "images"), "images: Is a directory"),
         (
             ("images", "asked.json", "./asked.json"),
-            "results must go to a file of their own, got the annotations asked.json",
+            "asked.json must be a new file, or one that this command has written, got one that it",
         ),
         (
             ("images", "asked.json", "a", "--min-stability", "0.8"),

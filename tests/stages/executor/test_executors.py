@@ -1,15 +1,14 @@
 """Executors: every task is done as soon as possible, and a task that fails is named."""
 
 import os
-import pickle
 import re
 import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -20,23 +19,12 @@ from unittest.mock import Mock
 import pytest
 from distributed import KilledWorker
 
-from stages.executor import executors, workers
-from stages.executor.executors import (
-    N_TRIES,
-    Done,
-    Failure,
-    Run,
-    Task,
-    executor_of,
-    in_threads,
-    map_by,
-    results_of,
-    run_here,
-)
+from stages.executor import workers
+from stages.executor.executors import executor_of
+from stages.executor.tasks import N_TRIES, Done, Failure, Task, in_threads, results_of
 from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
-from storage.paths import WORK
 from tests.fixtures import tasks
 from tests.fixtures.driven import PATIENCE_S, driven, listens_to
 from tests.fixtures.slurm import wait_until
@@ -191,7 +179,7 @@ def test_a_task_whose_workers_died_is_run_again_alone_before_it_is_blamed(
     names = ["first", "waited", "deadly", "faulty"]
     todo = [Task(name, tasks.double) for name in names]
     outcomes: dict[str, Any] = {
-        outcome.task.name: outcome for outcome in workers._run(unused, unused, 1, "mark", todo)
+        outcome.task.name: outcome for outcome in workers._run(unused, 1, todo)
     }
     assert calls == [names, ["waited"], ["deadly"], ["faulty"]]
     assert [outcomes[name].result for name in names[:2]] == [1, 2]
@@ -233,9 +221,9 @@ def test_tasks_that_wait_at_a_worker_are_not_blamed_for_its_deaths(
         *(Task(f"waits {i}", tasks.double, (i,)) for i in range(3)),
     ]
     with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
-        client, watch, _, mark = cast("partial[Any]", run).args
+        watch, _ = cast("partial[Any]", run).args
         # As where SLURM has started one job of four.
-        outcomes = list(workers._run(client, watch, len(todo), mark, todo))
+        outcomes = list(workers._run(watch, len(todo), todo))
     failed = [outcome.task.name for outcome in outcomes if isinstance(outcome, Failure)]
     assert failed == ["deadly"]
     assert sum(isinstance(outcome, Done) for outcome in outcomes) == 3
@@ -302,40 +290,3 @@ def test_results_come_in_the_order_of_the_items() -> None:
 def test_an_error_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda item: 1 // item, [1, 0]))
-
-
-def test_a_worker_unpickles_only_what_the_stage_wrote(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    @contextmanager
-    def executor_after_a_forgery(_params: ExecutorParams) -> Iterator[Run]:
-        def run(todo: Iterable[Task[Any]]) -> Iterator[Done[Any] | Failure]:
-            (path,) = WORK.glob(".each.*/*.pickle")
-            path.write_bytes(pickle.dumps(tasks.has_bug))
-            return run_here(todo, n_threads=1)
-
-        yield run
-
-    monkeypatch.setattr(executors, "executor_of", executor_after_a_forgery)
-    with (
-        map_by(ExecutorParams(kind="local"), "number") as apply,
-        pytest.raises(DataError, match=r"pickle must be as the stage wrote it, got another file"),
-    ):
-        apply(tasks.double, [1])
-
-
-@pytest.mark.slow
-def test_workers_give_results_in_order_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with map_by(ExecutorParams(kind="local", n_workers=2), "number") as apply:
-        assert list(apply(tasks.double, range(9))) == list(range(0, 18, 2))
-        assert list(apply(partial(pow, 2), [3, 1])) == [8, 2]
-        (folder,) = WORK.glob(".each.*")
-        assert folder.stat().st_mode & 0o077 == 0
-        with pytest.raises(ZeroDivisionError):
-            apply(partial(divmod, 1), [0])
-    assert list(WORK.iterdir()) == []

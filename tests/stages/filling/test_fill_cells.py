@@ -15,9 +15,9 @@ import pytest
 
 from stages import extract
 from stages.cli.fill import choose, choose_names
-from stages.executor.executors import Failure, Task
+from stages.executor.tasks import Failure, Task
 from stages.filling import fill_cells as fill_module
-from stages.filling.job import Unread, fill_shards
+from stages.filling.shards import fill_part
 from stages.settings.params import read_params
 from storage.errors import StoreError
 from storage.paths import CACHE, POOL
@@ -32,10 +32,8 @@ from tests.fixtures.extract_project import (
     encoded_images,
     flip,
     images_without,
-    job_of,
     outputs,
     pool_of,
-    prepare_splits,
     refused,
     run,
 )
@@ -91,8 +89,8 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
     names = choose_names(CELLS, params)
     chosen = [choose(names, params, (number, of)) for number in range(1, of + 1)]
     return [
-        {(str(job), shard) for job, cell in cells.items() for shard in cell.assigned or ()}
-        for cells in chosen
+        {(str(cell), shard) for cell, shards in wanted.items() for shard in shards}
+        for wanted in chosen
     ]
 
 
@@ -156,34 +154,17 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
 
 
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    job, names = job_of(NAME), pool_of().split.names
-    assert "torch_version" in job.signature  # as it travels
-    monkeypatch.setattr("stages.filling.job.library_versions", lambda *_: {"torch_version": "0.1"})
+    versions = {"torch_version": "0.1"}
+    monkeypatch.setattr("stages.filling.shards.library_versions", lambda *_: versions)
     with pytest.raises(StoreError, match=r"under the versions of the stage, got others .*0\.1 ->"):
-        fill_shards(job, names[:1])
+        fill_part(pool_of().part(0, 1), str(IMAGES), read_params().extract, None)
     assert not done_shards()
-
-
-def test_a_worker_of_another_split_is_refused() -> None:
-    job, names = job_of(NAME), pool_of().split.names
-    assert fill_shards(job, names[:1]) == {}
-    with (IMAGES / "small.png").open("ab") as file:
-        file.write(b"\0")
-    prepare_splits()
-    # Whoever worked for the split as it was reads it anew.
-    assert fill_shards(job_of(NAME), pool_of().split.names[-1:]) == {}
-    wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
-    with pytest.raises(StoreError, match=wanted):
-        fill_shards(job, names[-1:])
 
 
 def test_workers_that_write_to_another_folder_are_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fill_elsewhere(_job: object, _names: object, _count: object) -> Unread:
-        return {}
-
-    monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)
+    monkeypatch.setattr("stages.filling.shards.fill_shards", lambda *_: {})
     now_s = count()
     clock = SimpleNamespace(monotonic=partial(next, now_s), sleep=lambda _: next(now_s))
     monkeypatch.setattr(fill_module, "time", clock)
@@ -202,7 +183,7 @@ def test_a_bug_in_a_worker_ends_the_rest_and_keeps_its_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_executor(kind="local", n_workers=2)
-    failures = [Failure(Task("t", fill_shards, (None, ())), TypeError(n)) for n in "ab"]
+    failures = [Failure(Task("t", fill_part, (pool_of(),)), TypeError(n)) for n in "ab"]
     ended = iter(failures)
     monkeypatch.setattr(fill_module, "executor_of", lambda *_, **__: nullcontext(lambda _: ended))
     with pytest.raises(TypeError) as caught:

@@ -3,13 +3,14 @@
 import os
 import random
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from heapq import heappop, heappush
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stages.filling.job import _Turns
+from stages.filling.shards import Turns
 from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell, settings_of
@@ -37,7 +38,7 @@ def process(cell: Cell, shard_s: float, made: list[int]) -> Iterator[float]:
 
     Yields the seconds until it goes on: other processes run meanwhile.
     """
-    with progress("fill", 0) as count, _Turns(cell, cell.split.names, count) as turns:
+    with progress("fill", 0) as count, closing(Turns(cell, cell.split.names, count)) as turns:
         while turns.left:
             shards = turns.shards()
             current = next(shards, None)
@@ -81,7 +82,7 @@ def test_a_process_alone_goes_round_once_from_anywhere(tmp_path: Path, count: Co
     starts = set()
     for first, step in [(0, 1)] * 5 + [(1, 3)] * 5:
         own = range(N_SHARDS)[first::step]
-        with _Turns(cell, cell.split.names[first::step], count) as turns:
+        with closing(Turns(cell, cell.split.names[first::step], count)) as turns:
             order = [shard.index for shard in turns.shards()]
             assert not turns.left
         start = order.index(first)
@@ -100,25 +101,25 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
     assert mark is not None
     mark.write_text(dead_tag())
     cell.rows_path(there).touch()
-    with _Turns(cell, (mine, others, left, there), count) as turns:
+    with closing(Turns(cell, (mine, others, left, there), count)) as turns:
         assert {shard.index for shard in turns.shards()} == {0, 2}
         assert f"-{os.getpid()}-" in mark.read_text()
         assert [*turns.left] == [others], "first, the caller does what is its own"
         assert [shard.index for shard in turns.shards()] == [1]
         assert not turns.left
     assert begun_files(cell.folder) == {f"{others}.npz"}, "it is for the other one to end"
-    with _Turns(cell, (others,), count) as turns:
+    with closing(Turns(cell, (others,), count)) as turns:
         cell.rows_path(others).touch()
         assert not list(turns.shards())
 
 
 def test_an_error_shows_no_shard_as_begun(tmp_path: Path, count: Count) -> None:
     cell = shards_of(tmp_path)
-    turns = _Turns(cell, cell.split.names, count)
+    turns = Turns(cell, cell.split.names, count)
     shards = turns.shards()
     assert next(shards) != next(shards)
     assert len(begun_files(cell.folder)) == 2
-    turns.__exit__(MemoryError)
+    turns.close()
     assert not begun_files(cell.folder)
 
 
@@ -135,14 +136,14 @@ def test_no_folder_is_listed_before_a_shard(
         return glob(path, pattern)
 
     monkeypatch.setattr(Path, "glob", spy)
-    with _Turns(cell, cell.split.names, count) as turns:
+    with closing(Turns(cell, cell.split.names, count)) as turns:
         assert len([*turns.shards()]) == N_SHARDS - 1
-    assert len(listed) == 2, "for shards that exist, and for leftovers, once"
+    assert len(listed) == 1, "for leftovers, once"
     for name in cell.split.names[:2]:
-        with _Turns(cell, (name,), count) as turns:
+        with closing(Turns(cell, (name,), count)) as turns:
             list(turns.shards())
     entries = {"model": "tiny", "stores": list(cell.kinds)}
     (tmp_path / "pool/other").mkdir()
     assert [*settings_of(cell.split.names, entries, cell.pool)] == [cell.settings]
     assert not [*settings_of(cell.split.names[1:], entries, cell.pool)]
-    assert listed[2:] == [cell.pool] * 2
+    assert listed[1:] == [cell.pool] * 2

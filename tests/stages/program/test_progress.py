@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,23 @@ def test_the_rate_is_of_the_last_minute_and_a_slow_one_is_no_zero(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "fill: 1/1000 objects, 0.025 objects/s, 39960 s left"
     assert lines[-1] == "fill: 401/1000 objects, 5.0 objects/s, 120 s left"
+
+
+def test_work_of_an_earlier_run_counts_but_not_in_the_rate(
+    clock: Clock,
+    terminal: StringIO,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for is_bar in (False, True):
+        monkeypatch.setattr(module, "is_in_front", Mock(return_value=is_bar))
+        with progress("segment", 100, "images", n_before=80) as advance:
+            clock.now_s += 10
+            advance(10)
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "segment: 90/100 images, 1.0 images/s, 10 s left"
+    )
+    assert "90/100" in terminal.getvalue()
 
 
 def test_work_that_stands_still_has_no_estimate(

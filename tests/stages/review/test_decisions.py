@@ -47,6 +47,22 @@ def test_a_decision_that_two_processes_take_back_is_taken_back_once(tmp_path: Pa
     assert fault.startswith(f'{path}: line 6 must take a decision back, got b\'{{"image_id": 1')
 
 
+def test_a_file_that_is_removed_meanwhile_is_written_again_with_its_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    decisions = Decisions(path, MADE_FROM)
+    decisions.add(("a", 0), Decision("keep"))
+    decisions.add(("a", 1), Decision("remove"))
+    path.unlink()
+    assert decisions.undo({("a", 1)}) == ("a", 1)
+    path.unlink()
+    decisions.add(("a", 2), Decision("skip"))
+    again = Decisions(path, MADE_FROM)
+    assert [*again] == [*decisions] == [(("a", 0), Decision("keep")), (("a", 2), Decision("skip"))]
+    assert not again.faults
+    with pytest.raises(DataError, match="made under other inputs"):
+        Decisions(path, {"weights": "other"})
+
+
 def test_lines_without_ids_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     redraw = KEEP | {"decision": "redraw", "segmentation": None, "expected_iou": None}

@@ -14,8 +14,9 @@ import pytest
 from pipeline.heads.kinds import HeadSet, OneCycle
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, set_inputs
-from stages.executor.executors import Run, executor_of
+from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen
+from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import train_settings
 from stages.training import fit

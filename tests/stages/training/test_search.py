@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
-from stages.executor.executors import Run
 from stages.executor.opened_cells import CellsToOpen
+from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import train_settings
 from stages.training import search as searching

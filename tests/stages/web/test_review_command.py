@@ -254,9 +254,31 @@ def test_an_export_over_masks_or_decisions_is_refused(name: str) -> None:
     append_line(file, {"kept": 1})
     refused = usam("photos", "--export", str(file), *GRID)
     assert refused.stderr == (
-        f"error: --export must go to a file of its own, got {file} of this review\n"
+        f"error: {file} must be a new file, or one that this command has written, got another: "
+        "name another output\n"
     )
     assert read_lines(file) == [{"kept": 1}]
+
+
+def test_decisions_about_masks_that_do_not_exist_are_named() -> None:
+    arguments = ("asked.json", "--images", "photos", "--export", "reviewed.json")
+    assert usam(*arguments).exit_code == 0
+    folder = Path("asked.review")
+    made_from = read_lines(folder / "masks.jsonl")[0]["made_from"]
+    decisions = Decisions(folder / "decisions.jsonl", made_from)
+    for key in ((12, 0), (12, 1), (99, 0), (11, 7)):
+        decisions.add(key, Decision("keep"))
+    note = "note: decisions left out, their masks do not exist: {}\n"
+    assert usam(*arguments).stderr == note.format("1 of 12, 0 of 99, 7 of 11")
+    assert usam(*arguments, "--half", "1/2").stderr == note.format("0 of 99, 7 of 11")
+
+
+def test_a_continued_review_counts_all_images() -> None:
+    assert usam("photos", "--export", "reviewed.json", *GRID).exit_code == 0
+    Image.fromarray(drawn()).save("photos/new.png")
+    n_images = len([*Path("photos").iterdir()])
+    again = usam("photos", "--export", "reviewed.json", *GRID)
+    assert f"{n_images}/{n_images} images, " in again.stderr
 
 
 def test_a_replacing_mask_of_another_size_than_its_image_is_named_and_left_out() -> None:
@@ -312,11 +334,7 @@ def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
         ),
         (
             ("asked.json", "--images", "photos", "--export", "photos/../asked.json"),
-            "--export must go to a file of its own, got photos/../asked.json of this review",
-        ),
-        (
-            ("photos", "--export", "photos.review/masks.jsonl"),
-            "--export must go to a file of its own, got photos.review/masks.jsonl of this review",
+            "photos/../asked.json must be a new file, or one that this command has written, got on",
         ),
         (("photos", "--half", "1/3"), "half must be one of 1/2, 2/2, got '1/3'"),
         (("photos", "--stop-at", "9"), "stop-at must be a number from 0 to 1, got 9"),

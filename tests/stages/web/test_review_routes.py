@@ -216,6 +216,28 @@ def test_a_mask_that_replaced_another_is_kept_as_it_is_shown(
     assert first.decision == "clicked"
 
 
+@pytest.mark.parametrize("content", [b"", b"\n{}\n", None], ids=["empty", "another", "cut"])
+def test_masks_that_are_cut_short_meanwhile_are_named_and_not_decided_about(
+    content: bytes | None, page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    file = tmp_path / "masks.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    requests = (
+        *(("GET", f"/masks/0{part}", None) for part in ("", "/thumbnail")),
+        ("POST", "/masks/0/decision", {"decision": "keep"}),
+    )
+    for refused in responses(page, queue, *requests):
+        assert refused.status_code == 400
+        assert refused.json()["error"].startswith(
+            f"{file} must stay as it is while a command reads it, got another or none at byte "
+        )
+    file.write_bytes(whole)
+    (shown,) = responses(page, queue, ("GET", "/masks/0", None))
+    assert shown.status_code == 200
+
+
 @pytest.mark.parametrize("decision", ["keep", "remove", "redraw", "replace"])
 def test_a_mask_whose_file_was_changed_is_neither_shown_nor_decided_about(
     decision: str, page: PageState, tmp_path: Path
@@ -232,7 +254,7 @@ def test_a_mask_whose_file_was_changed_is_neither_shown_nor_decided_about(
     for refused in responses(page, queue, *requests):
         assert refused.json() == {
             "error": f"{path} must be the file that its masks are about, got one that was changed: "
-            "restore it, or make its masks anew"
+            "restore it, or end `usam review` and run it again, which makes its masks anew"
         }
     (skipped,) = responses(page, queue, ("POST", "/masks/0/decision", {"decision": "skip"}))
     assert skipped.json()["n_skipped"] == 1

@@ -2,6 +2,9 @@
 
 import io
 import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.predictor import coco_masks
+from storage.errors import DataError
+from storage.outputs import coco_results
 from storage.outputs.coco_results import (
     LOWEST_FIRST,
     KeptResults,
@@ -17,6 +22,7 @@ from storage.outputs.coco_results import (
     write_dataset,
     write_list,
 )
+from storage.outputs.records import append_line, read_lines
 
 SIGNATURE = {"weights": "a"}
 
@@ -96,6 +102,36 @@ def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     assert 1 not in KeptResults(path, {"weights": "b"})
     # The file is that of the last inputs.
     assert 1 not in KeptResults(path, SIGNATURE)
+
+
+def test_a_file_that_two_processes_begin_is_begun_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append_slowly(path: Path, line: Mapping[str, Any]) -> int:
+        time.sleep(0.2)  # the other process has looked for the file meanwhile
+        return append_line(path, line)
+
+    monkeypatch.setattr(coco_results, "append_line", append_slowly)
+    path = tmp_path / "masks.jsonl"
+
+    def begin_and_keep(image_id: int) -> None:
+        KeptResults(path, SIGNATURE).keep(image_id, entries(image_id))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(begin_and_keep, (1, 2)))
+    assert sum("made_from" in line for line in read_lines(path)) == 1
+    again = KeptResults(path, SIGNATURE)
+    assert [again.results_of(i) for i in (1, 2)] == [
+        [{**entry, "attributes": attributes_of(entry)} for entry in entries(i)] for i in (1, 2)
+    ]
+
+
+def test_a_file_of_another_kind_is_never_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "masks.jsonl"
+    path.write_text('{"mine": 1}\n', "utf-8")
+    with pytest.raises(DataError, match="must be a new file, or one that this command"):
+        KeptResults(path, {"inputs": "new"})
+    assert path.read_text("utf-8") == '{"mine": 1}\n'
 
 
 def result(score: float, **uncertainty: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON has it

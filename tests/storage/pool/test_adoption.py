@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from storage.errors import StoreError
-from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
+from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
+from storage.split.split_cells import OpenCell
 from tests.fixtures.made_up_cell import (
     cell_of,
     extract,
@@ -36,7 +37,7 @@ def wanted(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     return outputs(Path())
 
 
-def published(*, with_masks: bool = True) -> PublishedShards:
+def published(*, with_masks: bool = True) -> OpenCell:
     return open_published(targets(Path(), cell_of(Path(), with_masks=with_masks)))
 
 
@@ -55,7 +56,7 @@ def test_shards_of_the_same_inputs_are_taken_over_whatever_the_split(
 ) -> None:
     cell = cell_of(Path(), split_of(n_objects), **changes)
     found = published(with_masks="masks" in cell.kinds)
-    assert cell.fits(found.stores["features"].signature)
+    assert cell.difference(found.stores["features"].signature) is None
     assert adopt(cell, found) == (adopted, {})
     assert adopt(cell, found) == (0, {}), "the second time all are there"
     assert fill(cell) == computed
@@ -79,8 +80,8 @@ def test_shards_of_other_settings_are_not_taken() -> None:
     fill(other)
     publish_whole(Path("other"), other)
     found = open_published(targets(Path("other"), other))
-    assert other.fits(found.stores["features"].signature)
-    assert not cell_of(Path(), precision="bf16").fits(found.stores["features"].signature)
+    assert other.difference(found.stores["features"].signature) is None
+    assert cell_of(Path(), precision="bf16").difference(found.stores["features"].signature)
 
 
 def lose(path: Path) -> None:

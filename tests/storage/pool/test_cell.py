@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.pool.cell import Cell, settings_of
-from storage.split.sharded_table import ShardedTable, names_of_rows
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
     SHARD_OBJECTS,
@@ -42,6 +42,23 @@ def test_names_follow_from_inputs_and_rows_of_a_full_shard(
     n_alike += (n == n_other) and n % shard_objects > 0
     assert one.names[:n_alike] == other.names[:n_alike]
     assert not {*one.names[n_alike:]} & {*other.names[n_alike:]}
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5))
+def test_a_part_has_the_names_and_inputs_of_its_shards_and_of_its_images(
+    n: int, shard_objects: int, per_image: int
+) -> None:
+    split = split_of(n, shard_objects, per_image=per_image)
+    for name, shard in split.shards.items():
+        part = split.part(shard.index, shard.index + 1)
+        assert part.names == (name,)
+        first, last = shard.pieces[0].image, shard.pieces[-1].image
+        images = split.images.part(first // SHARD_IMAGES, last // SHARD_IMAGES + 1)
+        assert {*images.names} <= {*split.images.names}
+        for piece in part.shards[name].pieces:
+            row = images.shards[images.names[piece.image // SHARD_IMAGES]].pieces
+            of_image = row[piece.image % SHARD_IMAGES].image
+            assert images.table.file[of_image] == part.table.file[piece.image]
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))

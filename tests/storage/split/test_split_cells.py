@@ -88,7 +88,7 @@ def test_a_block_fills_the_memory_meant_for_it_and_holds_one_object_at_least() -
     assert block_objects(cells) == BLOCK_BYTES // (27 * 36)
     huge = (N_OBJECTS, 9, 3, 512, 512)
     for cell in cells.by_name.values():
-        object.__setattr__(cell.masks, "shape", huge)
+        object.__setattr__(cell.mask_chunks, "shape", huge)
     assert block_objects(cells) == 1
 
 
@@ -198,7 +198,7 @@ def test_masks_of_two_sizes_are_refused() -> None:
 def test_without_masks_none_need_be_there(root: Path) -> None:
     shutil.rmtree(root / "cache" / "masks")
     cells = open_eval("val", MODELS, VIEWS, shard_objects=SHARD_OBJECTS)
-    assert [cell.masks for cell in cells.by_name.values()] == [None] * 4
+    assert [[*cell.stores] for cell in cells.by_name.values()] == [["features"]] * 4
 
 
 def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
