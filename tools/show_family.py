@@ -7,7 +7,7 @@ prints the scores of a training's state on drawn scenes.
 Reads   ``params.yaml:shapes``; the packaged weights; ``data/BSDS500``, if it is there.
 Writes  in ``docs/mini.md`` and ``docs/mini_photos.md``, the parts between ``<!-- drawn -->`` and
         ``<!-- /drawn -->``, and likewise for ``bsds500`` and ``coco``; a part whose photographs
-        are not there stays as it is.
+        are not there stays as it is; in ``README.md``, the part ``photographs``.
 """
 
 import sys
@@ -25,7 +25,7 @@ from pipeline.predictor.uncertainty import bounded
 from pipeline.prompt_kinds import BOX
 from pipeline.prompts import central_error, measure_objects
 from pipeline.sam.building import build
-from pipeline.sam.families import models_of
+from pipeline.sam.families import PHOTOGRAPHS, models_of
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from pipeline.upsampling import masks_at_image
@@ -79,7 +79,10 @@ def main(arguments: list[str]) -> None:
         worlds["coco"] = list(coco_images(Path(folder)))
     for family, card in CARDS.items():
         for world, images in worlds.items():
-            replace_block(card, world, scores_block(_answers(_shipped(family), images)))
+            answered = _answers(_shipped(family), images)
+            replace_block(card, world, scores_block(answered))
+            if (family, world) == (PHOTOGRAPHS, "bsds500"):
+                replace_block(Path("README.md"), "photographs", words_on(answered))
 
 
 Models = Iterable[tuple[str, Sam]]
@@ -180,6 +183,21 @@ def scores_block(by_model: Mapping[str, pd.DataFrame]) -> str:
     rows = [[name, *_cells(of_model)] for name, of_model in by_model.items()]
     n_images = first["image"].nunique()
     return f"{len(first)} objects in {n_images} images:\n\n{table(header, rows)}"
+
+
+def words_on(by_model: Mapping[str, pd.DataFrame]) -> str:
+    """A sentence on how good masks from a click are, by the smallest and the largest model."""
+    smallest, *_, largest = (
+        (name, 100 * rows[["selected", "best"]].mean()) for name, rows in by_model.items()
+    )
+    first = next(iter(by_model.values()))
+    (small, small_iou), (large, large_iou) = smallest, largest
+    return (
+        f"Of {len(first)} segments that people outlined in {first['image'].nunique()} photographs "
+        "that these models have not seen, a click on one gives a mask with a mean IoU of "
+        f"{small_iou['selected']:.0f} % ({small}) to {large_iou['selected']:.0f} % ({large}), the "
+        f"best of the three proposals {small_iou['best']:.0f} to {large_iou['best']:.0f} %."
+    )
 
 
 def _cells(rows: pd.DataFrame) -> Iterator[str]:
