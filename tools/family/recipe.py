@@ -1,4 +1,4 @@
-"""How the mini models are trained: a recipe for each family, with the numbers it shipped by."""
+"""How the mini models are trained: a recipe for each family, with the numbers of the shipped weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
