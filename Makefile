@@ -68,12 +68,10 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
 	$(BIN)/python -m tools.show_replication
 	$(BIN)/python -m tools.show_results
-	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_annotations
-	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 
