@@ -135,7 +135,7 @@ class RuntimeSettings:
     precision: Annotated[str, "precision of the models"]
     device: Annotated[str, "name of the processor or GPU"]
     torch_threads: Annotated[int, "threads of PyTorch"]
-    image: Annotated[str, "`own` or `drawn scene`"]
+    image: Annotated[str, "`drawn scene`"]
     repeats: Annotated[int, "rounds"]
 
 
