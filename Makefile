@@ -82,7 +82,6 @@ results-drawn: $(INSTALLED) ## run params/results.yaml: drawn scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_annotations
-	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 

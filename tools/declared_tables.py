@@ -19,7 +19,7 @@ from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
 from pipeline.scoring.measures import MEASURES
 from pipeline.views import VIEW_KINDS, Parameter
 from stages.tables.statistics import GROUPS, KEYS
-from storage.outputs.csv_forms import SPLIT_TABLES, Table, columns_of
+from storage.outputs.csv_forms import SPLIT_TABLES, Table
 from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
@@ -102,9 +102,7 @@ def result_tables() -> str:
     """Columns that several tables share, then the other columns of every table."""
     shown = {name: declared for name, declared in SPLIT_TABLES.items() if name not in PLOTTED}
     counts = Counter(
-        (column.name, column.meaning)
-        for declared in shown.values()
-        for column in columns_of(declared.row)
+        (column.name, column.meaning) for declared in shown.values() for column in declared.declared
     )
     shared: dict[str, str] = {}
     for (name, meaning), n in counts.most_common():
@@ -184,11 +182,11 @@ def _parameter(name: str, parameter: Parameter) -> str:
 def _columns(name: str, declared: Table, shared: Mapping[str, str]) -> str:
     rows = {
         f"`{column.name}`": column.meaning
-        for column in columns_of(declared.row)
+        for column in declared.declared
         if shared.get(column.name) != column.meaning
     }
     further = {"more": declared.more} if declared.more else {}
-    lead = f"`{name}.csv`: {(declared.row.__doc__ or '').partition(chr(10))[0]}"
+    lead = f"`{name}.csv`: {declared.meaning or (declared.row.__doc__ or '').partition(chr(10))[0]}"
     return _listed(lead, rows | further)
 
 

@@ -27,7 +27,6 @@ ORDERS: Final[Mapping[str, str]] = {
     "expected_iou": "expected IoU, as `usam review`",
     "sam_score": "SamScore",
     "stable_score": "SamScore × stability",
-    "chance": "chance",
 }
 """Columns by which masks are ordered, the lowest first, and their names."""
 
@@ -57,10 +56,7 @@ def found_table(rows: Mapping[str, pd.DataFrame]) -> str:
 def _by_prompt(masks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Rows of the prompts of ``REVIEWED`` with the columns of all orders, by words."""
     reviewed = masks[masks["prompt"].isin(REVIEWED)]
-    ordered = reviewed.assign(
-        stable_score=reviewed["sam_score"] * reviewed["stability"],
-        chance=np.random.default_rng(0).random(len(reviewed)),
-    )
+    ordered = reviewed.assign(stable_score=reviewed["sam_score"] * reviewed["stability"])
     for prompt, of_prompt in ordered.groupby("prompt", sort=False):
         yield PROMPTS[str(prompt)], of_prompt
 

@@ -3,12 +3,12 @@
 Reads   the weights and heads that ship, ``params.yaml:shapes``; COCO data sets, folders with
         ``images`` and ``annotations.json``, that are given as arguments.
 Writes  the parts of ``docs/predict.md`` between ``<!-- expected -->`` and ``<!-- /expected -->``,
-        and likewise ``choice``, ``advice`` and ``regret``; ``review`` and ``stops`` of
+        and likewise ``unlike``, ``choice`` and ``advice``; ``review`` and ``stops`` of
         ``docs/annotate.md``; ``advised`` of ``README.md``.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
-from tools.advice_tables import advice_table, advised_words, followed, regret_table
+from tools.advice_tables import advice_table, advised_words, followed
 from tools.answers import N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
 from tools.review_tables import REVIEWED, found_table, stop_table
@@ -55,12 +56,12 @@ def main(folders: Sequence[str]) -> None:
     replace_block(PREDICT, "choice", f"\n{choice_table(rows)}\n")
     corrected = followed(rows[smallest], rows[larger[-1]])
     replace_block(PREDICT, "advice", f"\n{advice_table(corrected)}\n")
-    replace_block(PREDICT, "regret", f"\n{regret_table(corrected)}\n")
     replace_block(README, "advised", advised_words(corrected, SCENE.advice))
     reviewed = {"fresh scenes": rows[smallest]}
     for folder in folders:
         photographs = answers(predictor, coco_images(Path(folder)), REVIEWED)
-        reviewed["photographs, mini knows none"] = photographs
+        reviewed["photographs"] = photographs
+    replace_block(PREDICT, "unlike", unlike_words(reviewed))
     replace_block(ANNOTATE, "review", f"\n{found_table(reviewed)}\n")
     replace_block(ANNOTATE, "stops", f"\n{stop_table(rows[smallest])}\n")
 
@@ -80,6 +81,18 @@ def expected_table(rows: pd.DataFrame) -> str:
             ]
         )
     return table(header, lines)
+
+
+def unlike_words(rows: Mapping[str, pd.DataFrame]) -> str:
+    """Sentence on the share of the images that are found unlike the training images.
+
+    ``rows`` are results of ``answers`` by a name of their images.
+    """
+    shares = []
+    for source, masks in rows.items():
+        is_unlike = masks.groupby("image")["unlike_training"].first() > OUT_OF_DISTRIBUTION
+        shares.append(f"{is_unlike.mean():.0%} of {len(is_unlike)} {source}")
+    return f"The packaged heads find unlike: {', '.join(shares)}."
 
 
 def choice_table(rows: dict[str, pd.DataFrame]) -> str:

@@ -36,7 +36,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "heads": "Show, export, download and describe trained heads.",
     },
     "This machine": {
-        "bench": "Time SAM2, its entropies and heads on this machine.",
+        "bench": "Time an extraction on this machine.",
         "doctor": "Check device, weights, heads, disk, DVC and a click's answer.",
     },
 }

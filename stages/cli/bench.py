@@ -1,89 +1,26 @@
-"""``usam bench``: how fast this machine is."""
+"""``usam bench``: how fast this machine extracts."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import numpy as np
-import pandas as pd
 import typer
 
-from pipeline.prompts import sample_prompts
 from pipeline.sam.families import models_of
 from pipeline.views import default_view
-from stages.cli.columns import aligned
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError, parse
-from storage.folders import check_output
-from storage.images.image_files import read_rgb
-from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
-from storage.outputs.tables import write_table
 
 if TYPE_CHECKING:
-    from pipeline.runtime import Question
     from stages.extraction.speed import ExtractionSpeed
 
-CSV_BEGINS: Final = re.compile(",".join(RUNTIME.columns).encode())
-"""First bytes of a table of seconds."""
-
-app = typer.Typer(rich_markup_mode=None)
-
-Family = Annotated[str | None, typer.Option(help="Family of models; default: params.yaml.")]
-Precision = Annotated[str | None, typer.Option(help="fp32 or bf16; default: params.yaml.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: params.yaml.")]
-
-
-@app.callback(invoke_without_command=True)
-def bench(  # noqa: PLR0913 - the context is no option
-    context: typer.Context,
-    *,
-    image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
-    family: Family = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="SAM2's weights: file or random-SEED; default: params.yaml."),
-    ] = None,
-    precision: Precision = None,
-    device: Device = None,
-    repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
-    csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
-) -> None:
-    """Time SAM2, its entropies and heads on this machine.
-
-    It times a click alone, a click with each entropy, and a click with heads, as in the paper's
-    Table 7.
-    """
-    if context.invoked_subcommand:
-        return
-    # Imported late here and below: torch takes seconds, and the help needs none of it.
-    from stages.extraction.timing import time_models  # noqa: PLC0415
-
-    options = {"family": family, "weights": weights, "precision": precision, "device": device}
-    with reported_errors():
-        if csv:
-            check_output(csv, CSV_BEGINS, [image] if image else [])
-        params, models = _settings(options)
-        timed = time_models(
-            params,
-            models,
-            repeats,
-            question=_question_about(image) if image else None,
-        )
-        if image:
-            timed["image"] = str(image)
-        first = timed.iloc[0]
-        names = [column.name for column in columns_of(RuntimeSettings)]
-        facts = [f"{name.replace('_', ' ')} {first[name]}" for name in names]
-        print("Seconds per image, and ratio to SAM2 alone (95 % interval)")
-        print(_table(timed), ", ".join(facts), sep="\n")
-        if csv:
-            write_table(csv, RUNTIME, timed)
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Time an extraction on this machine."
+)
 
 
 @app.command()
@@ -92,9 +29,9 @@ def extraction(  # noqa: PLR0913 - each is an option
     model: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 8,
     view: Annotated[str, typer.Option(help="View of the images, with its defaults.")] = "identity",
-    family: Family = None,
-    precision: Precision = None,
-    device: Device = None,
+    family: Annotated[str | None, typer.Option(help="Family; default: params.yaml.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; as above.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; as above.")] = None,
     encoder_batch: Annotated[int | None, typer.Option(help="Images per encoder call.")] = None,
     decoder_batch: Annotated[int | None, typer.Option(help="Prompt sets per decoder call.")] = None,
 ) -> None:
@@ -102,6 +39,7 @@ def extraction(  # noqa: PLR0913 - each is an option
 
     It prints a table in Markdown, with a row per model, to paste into an issue.
     """
+    # Imported late: torch takes seconds, and the help needs none of it.
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
     from stages.extraction.speed import extraction_speed  # noqa: PLC0415
 
@@ -163,21 +101,3 @@ def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, 
     settings = read_params()
     params = parse("extract", asdict(settings.extract) | changes, ExtractParams)
     return params, models_of(params.family) if options["family"] else settings.models
-
-
-def _question_about(image: Path) -> "Question":
-    from pipeline.runtime import Question  # noqa: PLC0415
-
-    rgb = read_rgb(image)
-    # No object is known: the clicks are placed as if an object filled the image.
-    return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
-
-
-def _table(timed: pd.DataFrame) -> str:
-    from stages.page.labels import METHOD_LABELS, timed_ratio  # noqa: PLC0415
-
-    lines = [("model", "method", "seconds", "ratio")]
-    for row in timed.to_dict("records"):
-        ratio = "" if row["method"] == "sam" else timed_ratio(row)
-        lines.append((row["model"], METHOD_LABELS[row["method"]], f"{row['seconds']:.3f}", ratio))
-    return aligned(lines, right={2})

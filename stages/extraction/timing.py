@@ -30,21 +30,11 @@ N_TIMED: Final = 3
 """Number of rounds by which ``extraction_seconds`` measures."""
 
 
-def time_models(
-    params: ExtractParams,
-    models: tuple[str, ...],
-    n_repeats: int,
-    *,
-    question: Question | None = None,
-) -> pd.DataFrame:
+def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) -> pd.DataFrame:
     """Measure the seconds of every method of ``METHODS`` with every model and random heads.
 
-    Parameters
-    ----------
-    n_repeats
-        Number of rounds that count, after a warm-up.
-    question
-        Image and clicks; by default, a drawn scene of the model's input size.
+    Models segment a drawn scene of their input size. ``n_repeats`` is the number of rounds that
+    count, after a warm-up.
 
     Returns
     -------
@@ -53,8 +43,7 @@ def time_models(
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
-        image = question or _drawn_question(sam.image_size_px)
-        inputs = (sam, image, _random_heads(sam, models))
+        inputs = (sam, _drawn_question(sam.image_size_px), _random_heads(sam, models))
         runs |= {(model, name): partial(method, *inputs) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
@@ -65,7 +54,7 @@ def time_models(
         precision=params.precision,
         device=device_name(sam.device),
         torch_threads=torch.get_num_threads(),
-        image="own" if question else "drawn scene",
+        image="drawn scene",
         repeats=n_repeats,
     )
     return as_frame(RUNTIME, runtime_rows(seconds, settings))

@@ -1,6 +1,6 @@
-"""Columns of the CSV files of results: one frozen class per file; its fields are the columns.
+"""Columns of the CSV files of results: by name, or as the fields of a frozen class of rows.
 
-Writers, readers and the docs' table of columns follow from these classes, and from the classes of
+Writers, readers and the docs' table of columns follow from them, and from the classes of
 ``pipeline.scoring.scores``. ``Annotated`` gives the meaning of a column. A field whose type is such
 a class stands for the columns of that class. An ``Interval`` named ``<column>_interval`` stands for
 ``<column>_low`` and ``<column>_high``. Numbers without a unit are fractions of 1.
@@ -8,7 +8,7 @@ a class stands for the columns of that class. An ``Interval`` named ``<column>_i
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -34,95 +34,82 @@ FLOAT_FORMAT: Final = "%.8g"
 RUNTIME_FORMAT: Final = "%.6g"
 """Number format of seconds and their ratios in the CSV file of the stage ``runtime``."""
 
+Columns = Mapping[str, Any]
+"""Columns of a table by name, with their type and meaning, as in the hints of a row class."""
+
 BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the rounds"]
 
 
-@dataclass(frozen=True)
-class CorrelationRow:
-    """Pearson correlations of one measure, or of the true IoU, over the objects of one model.
+CORRELATION_COLUMNS: Final[Columns] = {
+    "protocol": Protocol,
+    "train_split": TrainSplit,
+    "model": Model,
+    "row": Annotated[str, "`iou_gt` or a measure"],
+}
+"""Further columns, one per measure, hold the correlations. A measure that is 1 - a predicted IoU
+enters as the predicted IoU.
+"""
 
-    Further columns of the table, one per measure, hold the correlations. A measure that is 1 - a
-    predicted IoU enters as the predicted IoU.
-    """
+RANKING_COLUMNS: Final[Columns] = {
+    "protocol": Protocol,
+    "judged": Annotated[str, "the judged proposal: `best` or `selected`"],
+    "object_id": Annotated[int, "id in the data set; of a video, it repeats from frame to frame"],
+    "model": Model,
+    "iou": Annotated[float, "IoU of the judged mask"],
+    "best_iou": Annotated[float, "IoU of the best proposal of one click"],
+    "selected_iou": Annotated[float, "IoU of the selected proposal of one click"],
+    "refined_iou": Annotated[float, "IoU of the best proposal of eight clicks"],
+    "refined_selected_iou": Annotated[float, "IoU of the selected proposal of eight clicks"],
+}
+"""IoUs of one object under one model, by which the gallery chooses objects.
 
-    protocol: Protocol
-    train_split: TrainSplit
-    model: Model
-    row: Annotated[str, "`iou_gt` or a measure"]
+The masks are those of the unaugmented image (view ``identity``): evaluating more views of the
+image changes no row.
+"""
 
+OBJECT_COLUMNS: Final[Columns] = {
+    **RANKING_COLUMNS,
+    "group": Annotated[int, "its image or, where images are frames, its video"],
+    "sam_score": Annotated[float, "SamScore of the judged mask"],
+}
 
-@dataclass(frozen=True)
-class RankingRow:
-    """IoUs of one object under one model, by which the gallery chooses objects.
+ANNOTATION_COLUMNS: Final[Columns] = {
+    "protocol": Annotated[str, "`selected`: the masks are selected without the annotation"],
+    "rank": Annotated[int, "1 is the annotation to look at first"],
+    "row": Annotated[int, "number of the object in its split, from 0"],
+    "object_id": Annotated[int, "id in the data set; of a video, it repeats from frame to frame"],
+    "file": Annotated[str, "file of the image"],
+    "group": Annotated[int, "its image or, where images are frames, its video"],
+    "prompt": Annotated[str, "prompt set, drawn from the annotation, that the masks answer"],
+    "doubt": Annotated[float, "mean over the models of expected IoU times 1 - IoU"],
+    "expected_iou": Annotated[float, "IoU that is expected of the masks, mean over the models"],
+    "iou": Annotated[float, "IoU of the masks with the annotation, mean over the models"],
+    "best_iou": Annotated[float, "highest IoU with the annotation, of all models and proposals"],
+}
 
-    The masks are those of the unaugmented image (view ``identity``): evaluating more views of the
-    image changes no row.
-    """
-
-    protocol: Protocol
-    judged: Annotated[str, "the judged proposal: `best` or `selected`"]
-    object_id: Annotated[int, "id in the data set; of a video, it repeats from frame to frame"]
-    model: Model
-    iou: Annotated[float, "IoU of the judged mask"]
-    best_iou: Annotated[float, "IoU of the best proposal of one click"]
-    selected_iou: Annotated[float, "IoU of the selected proposal of one click"]
-    refined_iou: Annotated[float, "IoU of the best proposal of eight clicks"]
-    refined_selected_iou: Annotated[float, "IoU of the selected proposal of eight clicks"]
-
-
-@dataclass(frozen=True)
-class ObjectRow:
-    """IoUs, SamScore and measures of one object under one model, for the proposal that is judged.
-
-    Measures are in further columns of the table.
-    """
-
-    ranking: RankingRow
-    group: Annotated[int, "its image or, where images are frames, its video"]
-    sam_score: Annotated[float, "SamScore of the judged mask"]
-
-
-@dataclass(frozen=True)
-class AnnotationRow:
-    """How much models doubt the annotation of one object; the most doubted come first."""
-
-    protocol: Annotated[str, "`selected`: the masks are selected without the annotation"]
-    rank: Annotated[int, "1 is the annotation to look at first"]
-    row: Annotated[int, "number of the object in its split, from 0"]
-    object_id: Annotated[int, "id in the data set; of a video, it repeats from frame to frame"]
-    file: Annotated[str, "file of the image"]
-    group: Annotated[int, "its image or, where images are frames, its video"]
-    prompt: Annotated[str, "prompt set, drawn from the annotation, that the masks answer"]
-    doubt: Annotated[float, "mean over the models of expected IoU times 1 - IoU"]
-    expected_iou: Annotated[float, "IoU that is expected of the masks, mean over the models"]
-    iou: Annotated[float, "IoU of the masks with the annotation, mean over the models"]
-    best_iou: Annotated[float, "highest IoU with the annotation, of all models and proposals"]
-
-
-@dataclass(frozen=True)
-class GalleryRow:
-    """One picture of the gallery: the object that it shows, and why the object was chosen."""
-
-    protocol: Protocol
-    task: Task
-    end: Annotated[
+GALLERY_COLUMNS: Final[Columns] = {
+    "protocol": Protocol,
+    "task": Task,
+    "end": Annotated[
         str,
         "whether the object is among the `most` or the `least` uncertain, or its rank is far "
         "better (`overrated`) or far worse (`underrated`) than its rank by IoU; `annotation`: its "
         "annotation is doubted most",
-    ]
-    rank: Annotated[int, "rank of the object, 1 the most uncertain of all"]
-    object_id: Annotated[int, "id in the data set"]
-    file: Annotated[str, "file of the image"]
-    model: Model
-    prompt: Annotated[str, "prompt set that the judged mask answers"]
-    measure: Annotated[str, "the measure that ranks the objects"]
-    train_split: TrainSplit
-    uncertainty: Annotated[float, "value of the measure; larger is more uncertain"]
-    iou: Annotated[float, "IoU of the judged mask"]
-    corrected_iou: Annotated[float, "IoU after the correction"]
-    expected_iou: Annotated[float, "IoU that is expected of the masks; empty but for `annotation`"]
-    picture: Annotated[str, "file of the picture, WebP"]
+    ],
+    "rank": Annotated[int, "rank of the object, 1 the most uncertain of all"],
+    "object_id": Annotated[int, "id in the data set"],
+    "file": Annotated[str, "file of the image"],
+    "model": Model,
+    "prompt": Annotated[str, "prompt set that the judged mask answers"],
+    "measure": Annotated[str, "the measure that ranks the objects"],
+    "train_split": TrainSplit,
+    "uncertainty": Annotated[float, "value of the measure; larger is more uncertain"],
+    "iou": Annotated[float, "IoU of the judged mask"],
+    "corrected_iou": Annotated[float, "IoU after the correction"],
+    "expected_iou": Annotated[float, "IoU that is expected of the masks; only for `annotation`"],
+    "picture": Annotated[str, "file of the picture, WebP"],
+}
+"""One picture of the gallery: the object that it shows, and why the object was chosen."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +122,7 @@ class RuntimeSettings:
     precision: Annotated[str, "precision of the models"]
     device: Annotated[str, "name of the processor or GPU"]
     torch_threads: Annotated[int, "threads of PyTorch"]
-    image: Annotated[str, "`own` or `drawn scene`"]
+    image: Annotated[str, "`drawn scene`"]
     repeats: Annotated[int, "rounds"]
 
 
@@ -152,16 +139,15 @@ class RuntimeRow:
     settings: RuntimeSettings
 
 
-@dataclass(frozen=True)
-class TrialRow:
-    """Hyperparameters that ``tune`` tried for a head, and their error (the paper's Table 8)."""
-
-    rank: Annotated[int, "1 is the best"]
-    mse: Annotated[float, "mean squared error on held-out images"]
-    batch_size: Annotated[int, "rows of a batch"]
-    epochs: Annotated[int, "passes over the rows"]
-    learning_rate: Annotated[float, "learning rate"]
-    momentum: Annotated[float, "momentum"]
+TRIAL_COLUMNS: Final[Columns] = {
+    "rank": Annotated[int, "1 is the best"],
+    "mse": Annotated[float, "mean squared error on held-out images"],
+    "batch_size": Annotated[int, "rows of a batch"],
+    "epochs": Annotated[int, "passes over the rows"],
+    "learning_rate": Annotated[float, "learning rate"],
+    "momentum": Annotated[float, "momentum"],
+}
+"""Hyperparameters that ``tune`` tried for a head, and their error (the paper's Table 8)."""
 
 
 @dataclass(frozen=True)
@@ -182,40 +168,55 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Table:
-    """Declares a CSV file: the class of its rows, further columns and the number format."""
+    """Declares a CSV file: its columns, further columns and the number format."""
 
-    row: type
-    """Class of a row or, if the fields of the class are arrays, of a block of rows."""
+    row: type | Columns
+    """Columns, or the class of a row or, if the fields of the class are arrays, of a block."""
+    meaning: str = ""
+    """Sentence on a row; by default, the first line of the docstring of its class."""
     more: str = ""
     """Meaning of further numeric columns, whose names depend on what was evaluated."""
     number_format: str | None = FLOAT_FORMAT
     """Format of floats; None writes every digit that a number needs."""
 
+    @cached_property
+    def declared(self) -> "tuple[Column, ...]":
+        """The declared columns, in their order; the columns of ``more`` are left out."""
+        return columns_of(self.row)
+
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the declared columns, in their order; the columns of ``more`` are left out."""
-        return tuple(column.name for column in columns_of(self.row))
+        """Names of the declared columns."""
+        return tuple(column.name for column in self.declared)
 
 
 SPLIT_TABLES: Final[Mapping[str, Table]] = {
     "scores": Table(Score),
     "curves": Table(Curve),
-    "correlation": Table(CorrelationRow, more="one for each `row`"),
+    "correlation": Table(
+        CORRELATION_COLUMNS,
+        "Pearson correlations of one measure, or of the true IoU, over the objects of one model.",
+        more="one for each `row`",
+    ),
     "coverage": Table(CoverageCurve),
     "reliability": Table(ReliabilityBin),
     "objects": Table(
-        ObjectRow,
+        OBJECT_COLUMNS,
+        "IoUs, SamScore and measures of one object under one model, for the judged proposal.",
         more="every measure, the larger the less certain: `uncertainty_<measure>`, of heads "
         "`uncertainty_<measure>@<train split>`",
     ),
-    "annotations": Table(AnnotationRow),
+    "annotations": Table(
+        ANNOTATION_COLUMNS,
+        "How much models doubt the annotation of one object; the most doubted come first.",
+    ),
 }
 """CSV files of an eval split by file name without ``.csv``; ``RANKING`` is not among them."""
 
-RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")
-GALLERY: Final = Table(GalleryRow)
+RANKING: Final = Table(RANKING_COLUMNS, more="the measures that rank the gallery")
+GALLERY: Final = Table(GALLERY_COLUMNS)
 RUNTIME: Final = Table(RuntimeRow, number_format=RUNTIME_FORMAT)
-TRIALS: Final = Table(TrialRow, number_format=None)
+TRIALS: Final = Table(TRIAL_COLUMNS, number_format=None)
 LEARNING_CURVES: Final = Table(LearningCurve, number_format=None)
 
 
@@ -231,10 +232,9 @@ class Column:
     """Dotted path of attributes from a row to the column's value."""
 
 
-@cache
-def columns_of(row: type) -> tuple[Column, ...]:
-    """Columns of the fields of a row class, in their order; see the docstring of this module."""
-    hints = get_type_hints(row, include_extras=True)
+def columns_of(row: type | Columns) -> tuple[Column, ...]:
+    """Columns by name, or of the fields of a row class; see the docstring of this module."""
+    hints = get_type_hints(row, include_extras=True) if isinstance(row, type) else row
     return tuple(column for name, hint in hints.items() for column in _columns(name, hint))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from storage.folders import whole_file
-from storage.outputs.csv_forms import Table, columns_of, record
+from storage.outputs.csv_forms import Table, record
 from storage.outputs.records import check_holds
 
 BLOCK_ROWS: Final = 4096
@@ -109,13 +109,13 @@ def _as_declared(table: Table) -> dict[str, Any]:
     return {
         "keep_default_na": False,
         "na_values": EMPTY,
-        "dtype": {column.name: "str" for column in columns_of(table.row) if column.kind is str},
+        "dtype": {column.name: "str" for column in table.declared if column.kind is str},
     }
 
 
 def _checked(
     path: Path, rows: pd.DataFrame, table: Table, only: Collection[str] | None = None
 ) -> pd.DataFrame:
-    columns = [column for column in columns_of(table.row) if only is None or column.name in only]
+    columns = [column for column in table.declared if only is None or column.name in only]
     check_holds(path, rows.columns, [column.name for column in columns])
     return rows.fillna({column.name: "" for column in columns if column.kind is str})

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.heads.kinds import Hyperparameters, Trial
 from storage.errors import DataError
 from storage.folders import whole_file
-from storage.outputs.csv_forms import TRIALS, TrialRow, record
+from storage.outputs.csv_forms import TRIALS
 from storage.outputs.records import FILES, append_line, read_lines, read_record, write_record
 from storage.paths import WORK, remedy
 
@@ -77,7 +77,7 @@ def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
         table = csv.DictWriter(file, TRIALS.columns, lineterminator="\n")
         table.writeheader()
         for rank, trial in enumerate(ranked, start=1):
-            table.writerow(record(TrialRow(rank, trial.mse, **asdict(trial.plan))))
+            table.writerow({"rank": rank, "mse": trial.mse, **asdict(trial.plan)})
 
 
 def append_trial(path: Path, trial: Trial) -> None:

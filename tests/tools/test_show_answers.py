@@ -15,14 +15,13 @@ from storage.coco_writer import write_coco
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tools import show_answers
-from tools.advice_tables import BUDGETS
-from tools.answers import PROMPTS, answers, coco_images, drawn_images
+from tools.answers import PROMPTS, answers, coco_images, drawn_images, iou_of
 from tools.blocks import marks, read_block
 from tools.review_tables import ORDERS, REVIEWED, SHARES, TARGETS, found, stopped
-from tools.show_answers import CHOOSABLE, choice_table
+from tools.show_answers import CHOOSABLE, choice_table, unlike_words
 
 BLOCKS: Final = {
-    "PREDICT": ("expected", "choice", "advice", "regret"),
+    "PREDICT": ("expected", "unlike", "choice", "advice"),
     "ANNOTATE": ("review", "stops"),
     "README": ("advised",),
 }
@@ -44,18 +43,20 @@ def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         name: read_block(tmp_path / f"{page}.md", name).count("\n| ") - 2
         for page, names in BLOCKS.items()
         for name in names
-        if name != "advised"
+        if name not in {"advised", "unlike"}
     }
     assert n_rows == {
         "expected": len(PROMPTS),
         "choice": len(CHOOSABLE) * len(MODELS),
         "advice": len(CORRECTIONS),
-        "regret": len(BUDGETS),
         "review": 2 * len(REVIEWED) * len(ORDERS),
         "stops": len(REVIEWED) * len(TARGETS),
     }
     advised = read_block(tmp_path / "README.md", "advised")
     assert " masks that got it in 2 fresh scenes, " in advised
+    unlike = read_block(tmp_path / "PREDICT.md", "unlike")
+    assert " of 2 fresh scenes, " in unlike
+    assert unlike.endswith(" of 2 photographs.")
 
 
 def test_a_data_set_is_asked_like_the_scenes_that_it_was_made_of(
@@ -94,6 +95,17 @@ def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
     *_, line = choice_table({"base_plus": rows}).splitlines()
     # All images are alike, so that the interval is the mean.
     assert line == "| a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |"
+
+
+def test_an_image_counts_once_among_those_that_are_found_unlike() -> None:
+    rows = pd.DataFrame({"image": [0, 0, 0, 1], "unlike_training": [0.98, 0.98, 0.98, 0.5]})
+    assert unlike_words({"scenes": rows}).endswith(" 50% of 2 scenes.")
+
+
+def test_the_iou_of_two_masks_is_that_of_their_pixels() -> None:
+    first, second = np.zeros((2, 2), bool), np.ones((2, 2), bool)
+    first[0] = True
+    assert iou_of(first, second) == 0.5
 
 
 def test_an_order_that_knows_the_wrong_masks_finds_them_first() -> None:

@@ -20,7 +20,6 @@ COMMANDS = {
     "review for CVAT": ("review", "photos", "--export", "OUT", "--format", "cvat"),
     "heads export": ("heads", "export", "shapes_train", "OUT"),
     "heads import": ("heads", "import", "photos", "OUT", "--family", "sam2"),
-    "bench": ("bench", "--csv", "OUT"),
     "predict": ("predict", "photos/a.png", *CLICK, "--save", "FOLDER"),
     "heads card": ("heads", "card", "heads.safetensors", "--license", "mit", "--to", "FOLDER"),
 }

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from storage.errors import DataError
-from storage.outputs.csv_forms import GalleryRow, columns_of
+from storage.outputs.csv_forms import GALLERY
 from storage.outputs.records import write_record
 from storage.outputs.results import (
     PICTURES,
@@ -25,7 +25,7 @@ def small_gallery(n_pictures: int = 2) -> Gallery:
     table = pd.DataFrame(
         {
             column.name: [f"00{i}" for i in numbers] if column.kind is str else numbers + 1
-            for column in columns_of(GalleryRow)
+            for column in GALLERY.declared
         }
     )
     table["train_split"] = ""

@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import DataError
 from storage.outputs import tables
-from storage.outputs.csv_forms import RANKING, SPLIT_TABLES, columns_of
+from storage.outputs.csv_forms import RANKING, SPLIT_TABLES
 from storage.outputs.results import (
     RUN_KEYS,
     SplitResults,
@@ -33,9 +33,7 @@ VALUES = {
 def small_results() -> SplitResults:
     made = {}
     for name, table in SPLIT_TABLES.items():
-        made[name] = pd.DataFrame(
-            {column.name: VALUES[column.kind] for column in columns_of(table.row)}
-        )
+        made[name] = pd.DataFrame({column.name: VALUES[column.kind] for column in table.declared})
         if "train_split" in table.columns:
             made[name]["train_split"] = ["", "nan", "NA"]
     run = dict.fromkeys(RUN_KEYS, "Θ") | {"models": {"tiny": {"seed": 0, "prompts": ["center"]}}}
