@@ -1,4 +1,4 @@
-"""How the mini models are trained: a recipe for each family, with the numbers of the shipped weights."""
+"""How the mini models are trained: for each family, the recipe of its shipped weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
