@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
+from pipeline.sam.families import EMBEDDED, models_of
 from tests.fixtures.dvc_stages import PACKAGES, ROOT, tracked_files
-from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
 
@@ -29,14 +29,16 @@ from typer.testing import CliRunner
 import pipeline, stages, storage, usam_cache
 from pipeline.sam import build
 from pipeline.sam.building import fit_weights
+from pipeline.sam.families import models_of
 from stages.cli.app import app
 from stages.extraction.models import read_weights
 from storage.checkpoints.weights import verified_weights
 
-models, commands = json.load(sys.stdin)
-for model in models:
-    path, _ = verified_weights("mini", model)
-    fit_weights(build("mini", model, seed=0), read_weights(path), source=str(path))
+families, commands = json.load(sys.stdin)
+for family in families:
+    for model in models_of(family):
+        path, _ = verified_weights(family, model)
+        fit_weights(build(family, model, seed=0), read_weights(path), source=str(path))
 results = {command: CliRunner().invoke(app, command.split()) for command in commands}
 said = {command: [r.exit_code, r.stdout] for command, r in results.items()}
 packages = [package.__path__[0] for package in (pipeline, stages, storage)]
@@ -93,21 +95,23 @@ def test_its_models_load_and_its_commands_run(installed: Path, tmp_path: Path) -
     photo = installed.parent / "photo.png"
     Image.fromarray(drawn()).save(photo)
     asked = f"predict {photo} --click 120,80"
-    commands = ["checkpoints verify mini", "--help", "heads info", asked]
+    verify = [f"checkpoints verify {family}" for family in EMBEDDED]
+    commands = [*verify, "--help", "heads info", asked]
     told = json.loads(
         run(
             [sys.executable, "-c", PROGRAM],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(installed)},
-            typed=json.dumps([MODELS, commands]),
+            typed=json.dumps([EMBEDDED, commands]),
         )
     )
     assert [Path(folder).parent for folder in told["packages"]] == [installed] * 4
     said = told["said"]
     assert said["--help"][0] == said["heads info"][0] == said[asked][0] == 0, said[asked]
     assert "\nH_A " in said[asked][1]
-    assert said["checkpoints verify mini"][0] == 0
-    assert said["checkpoints verify mini"][1].count(" intact") == len(MODELS)
+    for family, command in zip(EMBEDDED, verify, strict=True):
+        assert said[command][0] == 0
+        assert said[command][1].count(" intact") == len(models_of(family))
     assert list(tmp_path.iterdir()) == []
 
 

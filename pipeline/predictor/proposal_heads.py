@@ -46,6 +46,8 @@ class ProposalHeads:
     training_images: TrainingImages | None = None
     """Encoder statistics of the images from which the heads learned. None if they are unknown, or
     if the smallest model of the family, whose encoder computes them, is not available."""
+    family: str = ""
+    """Family of the model; empty if it is unknown."""
 
     def __post_init__(self) -> None:
         if self.model not in self.models:

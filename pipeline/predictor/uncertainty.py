@@ -95,6 +95,9 @@ class Uncertainty:
     """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
     """Why the heads may be wrong about this image or prompt; empty without a reason."""
+    family: str
+    model: str
+    """Family and model of the masks."""
 
     @property
     def selected(self) -> int:
@@ -162,10 +165,12 @@ class Uncertainty:
     def prompt_values(self) -> dict[str, Any]:
         """Values that concern all proposals of the prompt, for JSON; empty texts become None.
 
-        The keys are ``selected``, ``choice``, ``no_choice``, ``advice``, ``is_kept``, ``mask_set``,
-        ``unlike_training``, ``caution`` and ``h_a``.
+        The keys are ``family``, ``model``, ``selected``, ``choice``, ``no_choice``, ``advice``,
+        ``is_kept``, ``mask_set``, ``unlike_training``, ``caution`` and ``h_a``.
         """
         return {
+            "family": self.family or None,
+            "model": self.model,
             "selected": self.selected,
             "choice": None if self.choice is None else self.choice.to_dict(),
             "no_choice": self.permission.no_choice or None,
@@ -243,6 +248,8 @@ def read_uncertainty(
             mask_set=None if sets is None else mask_set(of_prompt.own, sets.threshold),
             permission=permission,
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
+            family=heads.family,
+            model=heads.model,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline.sam.families import FAMILIES
 from stages.cards.stores import HUB, CardStore, Publication, card_stores, croissant, n_objects
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
@@ -149,6 +150,7 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
         f'heads="{path.name}")'
     )
     entries = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card
+    entries["terms of the models"] = FAMILIES[family].licence
     by_objective = heads.by_objective
     keys = list(dict.fromkeys(key for facts in by_objective.values() for key in facts))
     rows = [(name, *(facts.get(key, "") for key in keys)) for name, facts in by_objective.items()]

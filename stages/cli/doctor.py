@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 import typer
 
-from pipeline.sam.families import models_of
+from pipeline.sam.families import PHOTOGRAPHS, models_of
 from pipeline.scenes.scene import draw_scene
 from stages.cli import predictor_options
 from stages.cli.columns import aligned, bytes_text
@@ -44,7 +44,7 @@ N_TIMED: Final = 3
 """Number of times that an image and a click are timed; the report has the median."""
 
 DEFAULTS: Final = {
-    "family": "mini",
+    "family": PHOTOGRAPHS,
     "weights": "file",
     "precision": "fp32",
     "encoder_batch": 1,

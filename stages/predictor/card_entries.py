@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.scope import DRAWN_ONLY, OF_SETS, CalibratedGuarantee
+from pipeline.sam.families import PHOTOGRAPHS
 from storage.errors import DataError
 from storage.head_files.guarantees import guarantees_of, read_guarantees
 from storage.paths import gate_path
@@ -119,9 +120,5 @@ def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(guarantee.model for guarantee in guarantees_of(card)))
 
 
-COMMANDS: Final = ("usam checkpoints fetch sam2.1 --model tiny", "usam heads fetch sam2.1")
-"""Commands that fetch a model and heads that were trained on photographs."""
-
-NOTE: Final = (
-    f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}, then add --family sam2.1"
-)
+NOTE: Final = f"note: {DRAWN_ONLY}; for photographs, use --family {PHOTOGRAPHS}"
+"""Note that commands print where a user has chosen mini for photographs."""

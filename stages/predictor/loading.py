@@ -237,6 +237,7 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,
+            family=file.card["family"],
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.sam.families import EMBEDDED, models_of
+from pipeline.sam.families import EMBEDDED, PHOTOGRAPHS, models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.answers import ReadImage, image_reader
@@ -312,10 +312,11 @@ class PageState:
     ) -> None:
         needs_weights = review is None or not review.source.cached_family
         files = offered_heads(heads, family, needs_weights=needs_weights)
-        self.takes_both = family is None and not heads
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
+        takes_both = family is None and not heads
+        self.heads_of_files = PHOTOGRAPHS if takes_both else self.default_heads
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()

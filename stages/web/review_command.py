@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.sam.families import DRAWN
+from pipeline.sam.families import DRAWN, FAMILIES
 from stages.cli.predictor_options import GridOptions, Host, ModelOptions, Port, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
@@ -20,6 +20,7 @@ from stages.review.decisions import REMOVE, Decisions, MaskKey, check_inputs, on
 from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
+from storage.checkpoints.weights import named_weights
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import check_output, write_lines
@@ -106,7 +107,13 @@ def review(  # noqa: PLR0913 - one for each option
             is_everything=review_source.prompt == coco.EVERYTHING,
         )
         if not (model_options.family or model_options.heads or model_options.embeddings):
-            model_options = replace(model_options, family=review_source.cached_family or None)
+            family, model = review_source.cached_family, model_options.model
+            if not family and not replace_masks:  # the model that began the review
+                before = signature_of_masks(folder / "masks.jsonl").get("weights", "")
+                family, _, of_masks = named_weights(before).partition(" ")
+                model = model or of_masks or None
+            family = family if family in FAMILIES else None
+            model_options = replace(model_options, family=family, model=model)
         choice = model_options.choose(review_source.images)
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"

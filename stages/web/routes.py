@@ -17,7 +17,7 @@ from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
-from pipeline.sam.families import DRAWN, PHOTOGRAPHS
+from pipeline.sam.families import DRAWN
 from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
@@ -75,10 +75,9 @@ async def options(page: Page) -> dict[str, Any]:
     the page. An uploaded file opens with ``heads_of_files``, a scene with ``heads_of_scenes``.
     """
     choices = page.models.choices
-    of_scenes = page.default_heads
     return {
-        "heads_of_scenes": of_scenes,
-        "heads_of_files": PHOTOGRAPHS if page.takes_both else of_scenes,
+        "heads_of_scenes": page.default_heads,
+        "heads_of_files": page.heads_of_files,
         "source": "clicks" if page.review is None else "review",
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],

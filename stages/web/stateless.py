@@ -38,7 +38,7 @@ class PredictRequest(messages.PricedPrompt):
     model: str | None = None
     """By default, the model that the page starts with."""
     heads: str | None = None
-    """By default, the first heads that the page offers."""
+    """By default, those that the page takes for files."""
     masks: Literal["selected", "best"] = "selected"
     """The mask of the answer: the one that SAM2 selects, or the one that the heads choose."""
 
@@ -111,7 +111,7 @@ def _answer(
     page: PageState, question: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]
 ) -> PredictResponse:
     loaded = page.models.predictor(
-        question.heads or page.default_heads, question.model or page.model
+        question.heads or page.heads_of_files, question.model or page.model
     )
     check_masks(question.masks, loaded.heads.choices)
     predictor = copy(loaded)

@@ -79,16 +79,13 @@ function showDrawnOnly() {
   byId("drawn-only").hidden = !image || image.is_scene || !headsChosen().knows_drawn_only;
 }
 
-// A family for drawn scenes, another for files, until the user chooses heads.
-function takeHeads(name) {
-  if (isChosen || byId("heads").value === name) return;
-  byId("heads").value = name;
-  showHeads();
-}
+// Heads for drawn scenes, others for files, until the user chooses heads.
+const headsFor = (usual) => (isChosen ? choice().heads : usual);
 
 // ---- Images.
 
-// `take` brings what the server says of an image, `about` the rest; `saved` is for the editor.
+// `take` brings what the server says of an image, `about` the rest, with the heads that such images
+// usually have; `saved` is for the editor.
 async function open(take, about, saved) {
   opening?.abort();
   const abort = new AbortController();
@@ -104,10 +101,11 @@ async function open(take, about, saved) {
     }
     if (image) close(image);
     image = { ...facts, ...about, picture };
+    byId("heads").value = headsFor(about.heads);
+    showHeads();
     tell("");
     shown = {};
     markScene(about.scene);
-    showDrawnOnly();
     editor.open(image, saved);
   });
   if (opening === abort) {
@@ -121,19 +119,18 @@ function close({ image: name }, query = "") {
   ask(`images/${name}${query}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it goes by itself, too
 }
 
-async function upload(address, body, signal) {
-  const query = new URLSearchParams({ ...choice(), ...address });
+async function upload(usual, address, body, signal) {
+  const query = new URLSearchParams({ ...choice(), heads: headsFor(usual), ...address });
   return (await waiting.ask(`images?${query}`, { method: "POST", body, signal })).json();
 }
 
 const openFile = (file) => open((signal) => {
-  takeHeads(options.heads_of_files);
   if (file.size > options.most_bytes) {
     const size = (file.size / 1e6).toFixed(1);
     throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${size}`);
   }
-  return upload({}, file, signal);
-}, { name: file.name, scene: null });
+  return upload(options.heads_of_files, {}, file, signal);
+}, { name: file.name, scene: null, heads: options.heads_of_files });
 
 // A drawn scene opens with a click, so that the page opens on an answer.
 function openScene(scene, saved) {
@@ -142,10 +139,9 @@ function openScene(scene, saved) {
     objects: [{ number: 1, clicks, box: null, proposal: null }], active: 1,
   }));
   const first = click ? { objects: { steps } } : undefined;
-  return open((signal) => {
-    takeHeads(options.heads_of_scenes);
-    return upload({ scene }, null, signal);
-  }, { name, scene }, saved ?? first);
+  const heads = options.heads_of_scenes;
+  const take = (signal) => upload(heads, { scene }, null, signal);
+  return open(take, { name, scene, heads }, saved ?? first);
 }
 
 function markScene(number) {
@@ -159,7 +155,7 @@ function markScene(number) {
 function savePage() {
   if (!image) return;
   const { picture, ...facts } = image;
-  session.save({ facts, controls: choice(), editor: editor.toJSON() });
+  session.save({ facts, controls: { ...choice(), isChosen }, editor: editor.toJSON() });
 }
 
 const offers = (id, value) => [...byId(id).options].some((option) => option.value === value);
@@ -170,9 +166,11 @@ async function openFirst() {
   if (!saved) return openScene(0);
   const { facts, controls } = saved;
   if (offers("heads", controls.heads)) byId("heads").value = controls.heads;
+  isChosen = controls.isChosen;
   showHeads(controls.model);
   if (facts.scene in options.scenes) return openScene(facts.scene, saved.editor);
-  if (await open(() => facts, { name: facts.name, scene: null }, saved.editor)) return;
+  const about = { name: facts.name, scene: null, heads: options.heads_of_files };
+  if (await open(() => facts, about, saved.editor)) return;
   const words = byId("fault").textContent;
   await openScene(0);
   tell(words);

@@ -306,6 +306,7 @@ def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
     found = ask(asked)
     values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(values) == {*found.prompt_values(), "proposals"}
+    assert (values["family"], values["model"]) == ("mini", "tiny")
     assert values["selected"] == found.selected
     assert (values["choice"], values["no_choice"]) == (None, CHOOSES_NOTHING)
     assert values["advice"] == {"words": found.advice.words, **vars(found.advice)}

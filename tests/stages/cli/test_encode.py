@@ -69,6 +69,18 @@ def test_a_folder_becomes_a_store_of_its_images() -> None:
         assert levels_sha256(levels) == levels_sha256(stored.levels)
 
 
+def test_a_store_keeps_its_family_unless_it_is_replaced() -> None:
+    assert usam_encode("--family", "mini").exit_code == 0
+    with encoded_images() as encoded:
+        continued = usam_encode()
+    assert (continued.exit_code, len(encoded)) == (0, 0), continued.stderr
+    for options, family in ((), "mini"), (("--replace",), "mini-photos"):
+        assert usam_encode(*options).exit_code == 0
+        open_embeddings(STORE, {"family": family})
+    refused = usam_encode("--family", "mini")
+    assert "under other inputs (family: mini-photos -> mini)" in refused.stderr
+
+
 def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

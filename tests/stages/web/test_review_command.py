@@ -207,6 +207,20 @@ def test_masks_of_another_folder_of_this_name_or_of_another_model_are_not_replac
     assert masks.read_bytes().startswith(before)
 
 
+def test_a_review_goes_on_with_the_family_of_its_masks(encoded: list[np.ndarray]) -> None:
+    export = ("photos", "--export", "reviewed.json", *GRID)
+    assert usam(*export, "--family", "mini").exit_code == 0
+    masks = Path("photos.review/masks.jsonl")
+    before, n_encoded = masks.read_bytes(), len(encoded)
+    continued = usam(*export)
+    assert (continued.exit_code, len(encoded)) == (0, n_encoded), continued.stderr
+    assert masks.read_bytes() == before
+    refused = usam(*export, "--family", "mini-photos")
+    assert "(weights: mini tiny -> mini-photos tiny, heads: " in refused.stderr
+    assert usam(*export, "--replace").exit_code == 0
+    assert exported()[0]["uncertainty"]["family"] == "mini-photos"
+
+
 def test_a_second_review_of_a_folder_is_refused_but_not_its_other_half_and_no_export(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

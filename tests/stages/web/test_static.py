@@ -6,9 +6,7 @@ from typing import Final
 
 import pytest
 
-from stages.predictor.card_entries import COMMANDS
 from stages.web.routes import STATIC
-from tests.fixtures.dvc_stages import ROOT
 
 HTML: Final = (STATIC / "index.html").read_text("utf-8")
 
@@ -16,13 +14,6 @@ HTML: Final = (STATIC / "index.html").read_text("utf-8")
 @pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
 def test_a_file_names_no_other_machine(path: Path) -> None:
     assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|@import|url\(", path.read_text("utf-8")) == []
-
-
-def test_the_page_and_the_readme_have_the_three_commands_for_a_photograph() -> None:
-    commands = [*COMMANDS, "usam demo --family sam2.1"]
-    assert re.findall(r"<code>(usam \w+ .*?)</code>", HTML) == commands
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert [command for command in commands if command not in readme] == []
 
 
 def test_an_id_names_one_element() -> None:
