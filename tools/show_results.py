@@ -8,6 +8,7 @@ Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``RE
 """
 
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,22 @@ from stages.page.labels import (
     with_bounds,
 )
 from stages.page.svg import svg_file
-from stages.page.verdict import LINES, comparisons, sentences, verdict_table
+from stages.page.verdict import (
+    LAST_SUBJECT,
+    LINES,
+    PAPER_LINE,
+    PAPER_SUBJECT,
+    RADAR_MEASURES,
+    comparisons,
+    last_sentence,
+    sentences,
+    verdict_table,
+)
 from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tools.blocks import read_block, replace_block, table
+from tools.blocks import read_block, replace_block, starred, table
 
 FURTHER: Final = "shapes_further"
 """Scenes on which nothing was chosen; README and docs/results.md are about these."""
@@ -63,6 +74,11 @@ IS_BASE: Final = (SELECTED, SELECTED_CODES)
 
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
+
+NUMBER: Final = re.compile(r"[+−]?[\d.]+")
+
+Margins = Mapping[tuple[str, str, str], Mapping[Hashable, Any]]
+"""Margin over 1 - SamScore with its bounds, by task, measure and model."""
 
 FIGURE: Final = Path("docs") / "curves.svg"
 
@@ -101,8 +117,7 @@ STYLES: Final = {"better": "**{}**", "worse": "*{}*"}
 
 def main() -> None:
     """Rewrite the pages and the figure."""
-    results, of_val = (read_results(results_dir(split)) for split in (FURTHER, VAL))
-    rows = comparisons({FURTHER: results, VAL: of_val}, FURTHER, chosen_on=VAL)
+    results, of_val, rows = read_compared()
     replace_block(Path("README.md"), "results", readme_block(results, rows))
     replace_block(Path("docs") / "results.md", "results", results_block(results, rows))
     masks = better_masks(results)
@@ -113,6 +128,12 @@ def main() -> None:
     (used,) = of_protocol({FURTHER: results}, USED).values()
     SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
     FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
+
+
+def read_compared() -> tuple[SplitResults, SplitResults, pd.DataFrame]:
+    """Results of ``FURTHER`` and of ``VAL``, and the table of comparisons on ``FURTHER``."""
+    results, of_val = (read_results(results_dir(split)) for split in (FURTHER, VAL))
+    return results, of_val, comparisons({FURTHER: results, VAL: of_val}, FURTHER, chosen_on=VAL)
 
 
 def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
@@ -130,14 +151,41 @@ def conclusions(results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
 
     ``rows`` is the table of comparisons.
     """
-    return sentences(rows, results.run["n_groups"]) | {
-        REPLICATION: replication_words(read_block(Path("docs") / "results.md", "replication")),
-        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1]),
+    block, n_images = (
+        read_block(Path("docs") / "results.md", "replication"),
+        results.run["n_groups"],
+    )
+    by_subject = sentences(confirmed(rows, replicated(block)), n_images)
+    by_subject[PAPER_SUBJECT] += f" {paper_words(*_margins(results))}"
+    model, errors = _errors(results, USED)
+    return by_subject | {
+        LAST_SUBJECT: last_sentence(rows, n_images),
+        REPLICATION: replication_words(rows, block, n_images),
+        "What a predicted IoU is worth": f"for masks of {model}, beside {beside_isotonic(errors)}",
     }
 
 
+def paper_words(margins: Margins, models: Sequence[str]) -> str:
+    """Sentence on the paper's heads over all models, in tasks that all of them have."""
+    measures = RADAR_MEASURES[PAPER_LINE]
+    rows = [
+        (row["margin"], f"{model}, {TASK_LABELS[task]}", row["margin_low"], row["margin_high"])
+        for (task, measure, model), row in margins.items()
+        if task != "model" and measure == measures[task]
+    ]
+    n_above, n_below = sum(low > 0 for *_, low, _ in rows), sum(high < 0 for *_, high in rows)
+    ends = [
+        f"{value:+.1f} ({name})".replace("-", "−") for value, name, *_ in (min(rows), max(rows))
+    ]
+    return (
+        f"With all {len(models)} models, in all tasks but {TASK_LABELS['model']}, the differences "
+        f"for a user's masks go from {' to '.join(ends)}, with {n_above} of {len(rows)} intervals "
+        f"above 0 and {n_below} below (each alone)."
+    )
+
+
 def replicated(block: str) -> dict[tuple[str, str], str]:
-    """Gain of each sure measure without heads on fresh scenes, by the task's and its own label.
+    """Gain of each sure measure on fresh scenes, by the task's and its own label.
 
     It is the gain for the model that README shows, over all scenes of ``tools.show_replication``,
     whose table is ``block``.
@@ -146,7 +194,7 @@ def replicated(block: str) -> dict[tuple[str, str], str]:
     tasks = {label: task for task, label in TASK_LABELS.items()}
     models = list(dict.fromkeys(model for _, _, model, *_ in lines))
     return {
-        (label, measure): cells[-1]
+        (label, measure.replace(r"\*", "*")): cells[-1]
         for label, measure, model, *cells in lines
         if model == default_model(tasks[label], [*models])
     }
@@ -157,32 +205,80 @@ def is_lost(gain: str) -> bool:
     return "(−" in gain
 
 
-def replication_words(block: str) -> str:
-    """Sure gains without heads that fresh scenes do not show, from the table of these scenes."""
+def _gain_keys(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The key of each comparison in the result of ``replicated``."""
+    return list(zip(rows["task"].map(TASK_LABELS), rows["measure"].map(measure_label), strict=True))
+
+
+def confirmed(rows: pd.DataFrame, gains: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """The table of comparisons, in which no users' gain is sure that other scenes lost.
+
+    ``gains`` is the result of ``replicated``.
+    """
+    of_fresh = np.array([is_lost(gains.get(key, "")) for key in _gain_keys(rows)], bool)
+    is_withdrawn = of_fresh & (rows["protocol"] == USED) & (rows["verdict"] == "better")
+    return rows.assign(verdict=rows["verdict"].mask(is_withdrawn, "no better"))
+
+
+def replication_words(rows: pd.DataFrame, block: str, n_images: int) -> str:
+    """How many sure gains of README's table fresh scenes show; each other gain, pooled.
+
+    ``rows`` is the table of comparisons on ``n_images``, ``block`` that of the fresh scenes.
+    """
     gains = replicated(block)
+    shown = {(task, name) for line in LINES for task, name in line.measures.items()}
+    sure = rows[(rows["protocol"] == USED) & (rows["verdict"] == "better")]
+    sure = sure[[key in shown for key in zip(sure["task"], sure["measure"], strict=True)]]
+    by_key = dict(zip(_gain_keys(sure), sure.to_dict("records"), strict=True))
     lost = [
-        f"that of {measure} in {label}: {gain.replace(' ', ' points ', 1)}"
-        for (label, measure), gain in gains.items()
-        if is_lost(gain)
+        f"; not that of {key[1]} in {key[0]} for {row['model']}: {_in_points(gains[key])} there; "
+        f"{pooled_words(row, gains[key], n_images)}"
+        for key, row in by_key.items()
+        if is_lost(gains.get(key, ""))
     ]
     n_objects = block.strip().splitlines()[0].rstrip("| ").rpartition("| ")[2]
-    words = f"of {len(gains)} sure gains without heads, {len(gains) - len(lost)} show again"
-    return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
+    n_measured = len(by_key.keys() & gains.keys())
+    unmeasured = f"; {len(sure) - n_measured} were not measured" if n_measured < len(sure) else ""
+    return (
+        f"of {len(sure)} sure gains in the table, {n_measured - len(lost)} show again on "
+        f"{n_objects} of fresh scenes{unmeasured}{''.join(lost)}."
+    )
+
+
+def pooled_words(row: Mapping[Hashable, Any], gain: str, n_images: int) -> str:
+    """A gain pooled over the images that showed it and the fresh scenes that did not.
+
+    Each estimate has the weight of its inverse variance, from the width of its interval.
+    """
+    own = [row[f"margin{end}"] for end in WITH_BOUNDS]
+    fresh = [float(number.replace("−", "-")) for number in NUMBER.findall(gain)]
+    value, low, high = np.array([own, fresh]).T
+    weights = 4 / (high - low) ** 2
+    mean, half = np.average(value, weights=weights), weights.sum() ** -0.5
+    numbers = f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})".replace("-", "−")
+    verdict = "it is small, but above 0" if mean > half else "it is not shown to be above 0"
+    pooled = f"pooled with these {n_images} images, which found it, {_in_points(numbers)}"
+    return f"{pooled}, so {verdict}"
+
+
+def _in_points(gain: str) -> str:
+    return gain.replace(" ", " points ", 1)
 
 
 def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     """Sentences, then a table of measures that a user can act on."""
-    shown = verdict_table(rows)
-    tasks = [task for task in TASK_LABELS if task in shown]
     gains = replicated(read_block(Path("docs") / "results.md", "replication"))
-    cells = measure_cells(shown, tasks, gains)
+    shown = verdict_table(confirmed(rows, gains))
+    tasks = [task for task in TASK_LABELS if task in shown]
+    cells = measure_cells(shown, tasks)
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
-    run = results.run
+    run, models = results.run, list(results.run["models"])
     lead = (
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes, for "
-        "masks as a user has them, by the mini models: nobody has run this project on Meta's "
-        f"weights and photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}; "
-        "a measure without heads does so on other scenes, too."
+        f"masks as a user has them, by the mini model {models[0]} ({models[-1]} for "
+        f"{TASK_LABELS['segmentation']}): nobody has run this project on Meta's weights and "
+        f"photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}; its gain, "
+        "if measured on the fresh scenes, shows there, too."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
@@ -192,27 +288,16 @@ def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
 
-def measure_cells(
-    shown: pd.DataFrame, tasks: Sequence[str], gains: Mapping[tuple[str, str], str]
-) -> list[list[str]]:
+def measure_cells(shown: pd.DataFrame, tasks: Sequence[str]) -> list[list[str]]:
     """Cells of the table of measures: bold where a measure is sure to beat 1 - SamScore.
 
-    Parameters
-    ----------
-    shown
-        Result of ``verdict_table``.
-    gains
-        Result of ``replicated``: no cell is bold whose gain other scenes lost.
+    ``shown`` is the result of ``verdict_table``.
     """
     meanings = {line.label: line.meaning for line in LINES}
     cells = []
     for row in shown.to_dict("records"):
         label = row["label"]
-        is_bold = {
-            task: row[f"{task}_better"] and not is_lost(gains.get((TASK_LABELS[task], label), ""))
-            for task in tasks
-        }
-        numbers = [f"**{row[task]}**" if is_bold[task] else row[task] for task in tasks]
+        numbers = [f"**{row[task]}**" if row[f"{task}_better"] else row[task] for task in tasks]
         cells.append([starred(label), meanings[label], *numbers])
     return cells
 
@@ -238,11 +323,7 @@ def results_block(results: SplitResults, rows: pd.DataFrame) -> str:
 
 def models_block(results: SplitResults) -> str:
     """Margins of the measures of the README by the model of the masks, a table for each task."""
-    scores = in_percent(score_rows({FURTHER: results}, ["margin"]))
-    is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
-    rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
-    margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
-    models = list(dict.fromkeys(row["model"] for row in rows))
+    margins, models = _margins(results)
     lead = (
         "How many points of relative AUC a measure lies above 1 − SamScore of the same masks, by "
         "the model of the masks, with 95 % intervals of each comparison alone. The tables above "
@@ -264,6 +345,15 @@ def models_block(results: SplitResults) -> str:
         if task != "model":
             blocks.append(table([label, *models], cells))
     return "\n\n".join(blocks)
+
+
+def _margins(results: SplitResults) -> tuple[Margins, list[str]]:
+    """Margins in points for a user's masks, and the models."""
+    scores = in_percent(score_rows({FURTHER: results}, ["margin"]))
+    is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
+    rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
+    margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
+    return margins, list(dict.fromkeys(row["model"] for row in rows))
 
 
 def calibration_sentence(results: SplitResults, protocol: str) -> str:
@@ -491,11 +581,6 @@ def scores_block(results: SplitResults) -> str:
     header = ["model", *SCORED.values(), "correlation"]
     lead = SCORES_LEAD.format(n_objects=results.run["n_objects"])
     return f"{lead}\n\n{table(header, cells)}"
-
-
-def starred(label: str) -> str:
-    """A label whose stars Markdown does not take for emphasis."""
-    return label.replace("*", r"\*")
 
 
 if __name__ == "__main__":
