@@ -54,6 +54,11 @@ def with_interval(draws: Resampled, n_groups: int, form: str) -> str:
     return f"{draws[0]:{form}} ({ends.low:{form}} to {ends.high:{form}})"
 
 
+def starred(label: str) -> str:
+    """A label whose stars Markdown does not take for emphasis."""
+    return label.replace("*", r"\*")
+
+
 def _cut(page: Path, name: str) -> tuple[str, str, str]:
     begin, end = marks(name)
     text = page.read_text(encoding="utf-8")

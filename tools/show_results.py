@@ -11,6 +11,7 @@ Writes  in ``docs/results.md``, the parts of these images and the table of what 
 """
 
 import json
+import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,12 +50,22 @@ from stages.page.labels import (
     with_bounds,
 )
 from stages.page.svg import svg_file
-from stages.page.verdict import LINES, comparisons, sentences, verdict_table
+from stages.page.verdict import (
+    LAST_SUBJECT,
+    LINES,
+    PAPER_LINE,
+    PAPER_SUBJECT,
+    RADAR_MEASURES,
+    comparisons,
+    last_sentence,
+    sentences,
+    verdict_table,
+)
 from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tools.blocks import read_block, replace_block, table
+from tools.blocks import read_block, replace_block, starred, table
 
 
 @dataclass(frozen=True)
@@ -71,11 +82,8 @@ class World:
     """What they are, in words."""
 
 
-DRAWN: Final = World("drawn", "shapes_further", "shapes_val", "drawn scenes, by the family mini")
-PHOTOGRAPHS: Final = World(
-    *("photographs", "bsds_test", "bsds_train"),
-    "photographs (the test part of BSDS500), by the family mini-photos",
-)
+DRAWN: Final = World("drawn", "shapes_further", "shapes_val", "drawn scenes")
+PHOTOGRAPHS: Final = World("photographs", "bsds_test", "bsds_train", "photographs of BSDS500")
 WORLDS: Final = {world.name: world for world in (DRAWN, PHOTOGRAPHS)}
 
 IS_BASE: Final = (SELECTED, SELECTED_CODES)
@@ -83,6 +91,11 @@ IS_BASE: Final = (SELECTED, SELECTED_CODES)
 
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
+
+NUMBER: Final = re.compile(r"[+−]?[\d.]+")
+
+Margins = Mapping[tuple[str, str, str], Mapping[Hashable, Any]]
+"""Margin over 1 - SamScore with its bounds, by task, measure and model."""
 
 README: Final = Path("README.md")
 PAGE: Final = Path("docs") / "results.md"
@@ -112,10 +125,7 @@ STYLES: Final = {"better": "**{}**", "worse": "*{}*"}
 def main(name: str) -> None:
     """Rewrite what the pages say of some images."""
     world = WORLDS[name]
-    splits = world.split, world.chosen_on
-    by_split = {split: read_results(results_dir(split)) for split in splits}
-    results = by_split[world.split]
-    rows = comparisons(by_split, world.split, chosen_on=world.chosen_on)
+    results, rows = read_compared(world)
     summary = summary_block(world, results, rows)
     masks = better_masks(results, world.split)
     for block, text in {
@@ -134,6 +144,14 @@ def main(name: str) -> None:
         FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
 
 
+def read_compared(world: World) -> tuple[SplitResults, pd.DataFrame]:
+    """Results of the images of a world, and the table of their comparisons."""
+    splits = world.split, world.chosen_on
+    by_split = {split: read_results(results_dir(split)) for split in splits}
+    rows = comparisons(by_split, world.split, chosen_on=world.chosen_on)
+    return by_split[world.split], rows
+
+
 def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
     """Conclusions that ``usam report`` prints after those of a demo, as JSON."""
     words = {
@@ -149,29 +167,52 @@ def conclusions(world: World, results: SplitResults, rows: pd.DataFrame) -> dict
 
     They are by subject. ``rows`` is the table of comparisons.
     """
-    fresh = (
-        {REPLICATION: replication_words(read_block(PAGE, "replication"))} if world is DRAWN else {}
-    )
+    block, n_images = _replication(world), results.run["n_groups"]
+    by_subject = sentences(confirmed(rows, replicated(block)), n_images)
+    by_subject[PAPER_SUBJECT] += f" {paper_words(*_margins(results, world.split))}"
+    by_subject[LAST_SUBJECT] = last_sentence(rows, n_images)
+    if block:
+        by_subject[REPLICATION] = replication_words(rows, block, n_images)
+    model, errors = _errors(results, USED)
+    worth = f"for masks of {model}, beside {beside_isotonic(errors)}"
+    return by_subject | {"What a predicted IoU is worth": worth}
+
+
+def _replication(world: World) -> str:
+    """Table of gains on fresh scenes; empty for photographs, of which there are no fresh ones."""
+    return read_block(PAGE, "replication") if world is DRAWN else ""
+
+
+def paper_words(margins: Margins, models: Sequence[str]) -> str:
+    """Sentence on the paper's heads over all models, in tasks that all of them have."""
+    measures = RADAR_MEASURES[PAPER_LINE]
+    rows = [
+        (row["margin"], f"{model}, {TASK_LABELS[task]}", row["margin_low"], row["margin_high"])
+        for (task, measure, model), row in margins.items()
+        if task != "model" and measure == measures[task]
+    ]
+    n_above, n_below = sum(low > 0 for *_, low, _ in rows), sum(high < 0 for *_, high in rows)
+    ends = [
+        f"{value:+.1f} ({name})".replace("-", "−") for value, name, *_ in (min(rows), max(rows))
+    ]
     return (
-        sentences(rows, results.run["n_groups"])
-        | fresh
-        | {
-            "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1]),
-        }
+        f"With all {len(models)} models, in all tasks but {TASK_LABELS['model']}, the differences "
+        f"for a user's masks go from {' to '.join(ends)}, with {n_above} of {len(rows)} intervals "
+        f"above 0 and {n_below} below (each alone)."
     )
 
 
 def replicated(block: str) -> dict[tuple[str, str], str]:
-    """Gain of each sure measure without heads on fresh scenes, by the task's and its own label.
+    """Gain of each sure measure on fresh scenes, by the task's and its own label.
 
     It is the gain for the model that README shows, over all scenes of ``tools.show_replication``,
     whose table is ``block``.
     """
-    _, _, *lines = (line.strip("| ").split(" | ") for line in block.strip().splitlines())
+    lines = [line.strip("| ").split(" | ") for line in block.strip().splitlines()[2:]]
     tasks = {label: task for task, label in TASK_LABELS.items()}
     models = list(dict.fromkeys(model for _, _, model, *_ in lines))
     return {
-        (label, measure): cells[-1]
+        (label, measure.replace(r"\*", "*")): cells[-1]
         for label, measure, model, *cells in lines
         if model == default_model(tasks[label], [*models])
     }
@@ -182,32 +223,80 @@ def is_lost(gain: str) -> bool:
     return "(−" in gain
 
 
-def replication_words(block: str) -> str:
-    """Sure gains without heads that fresh scenes do not show, from the table of these scenes."""
+def _gain_keys(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The key of each comparison in the result of ``replicated``."""
+    return list(zip(rows["task"].map(TASK_LABELS), rows["measure"].map(measure_label), strict=True))
+
+
+def confirmed(rows: pd.DataFrame, gains: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """The table of comparisons, in which no users' gain is sure that other scenes lost.
+
+    ``gains`` is the result of ``replicated``.
+    """
+    of_fresh = np.array([is_lost(gains.get(key, "")) for key in _gain_keys(rows)], bool)
+    is_withdrawn = of_fresh & (rows["protocol"] == USED) & (rows["verdict"] == "better")
+    return rows.assign(verdict=rows["verdict"].mask(is_withdrawn, "no better"))
+
+
+def replication_words(rows: pd.DataFrame, block: str, n_images: int) -> str:
+    """How many sure gains of README's table fresh scenes show; each other gain, pooled.
+
+    ``rows`` is the table of comparisons on ``n_images``, ``block`` that of the fresh scenes.
+    """
     gains = replicated(block)
+    shown = {(task, name) for line in LINES for task, name in line.measures.items()}
+    sure = rows[(rows["protocol"] == USED) & (rows["verdict"] == "better")]
+    sure = sure[[key in shown for key in zip(sure["task"], sure["measure"], strict=True)]]
+    by_key = dict(zip(_gain_keys(sure), sure.to_dict("records"), strict=True))
     lost = [
-        f"that of {measure} in {label}: {gain.replace(' ', ' points ', 1)}"
-        for (label, measure), gain in gains.items()
-        if is_lost(gain)
+        f"; not that of {key[1]} in {key[0]} for {row['model']}: {_in_points(gains[key])} there; "
+        f"{pooled_words(row, gains[key], n_images)}"
+        for key, row in by_key.items()
+        if is_lost(gains.get(key, ""))
     ]
     n_objects = block.strip().splitlines()[0].rstrip("| ").rpartition("| ")[2]
-    words = f"of {len(gains)} sure gains without heads, {len(gains) - len(lost)} show again"
-    return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
+    n_measured = len(by_key.keys() & gains.keys())
+    unmeasured = f"; {len(sure) - n_measured} were not measured" if n_measured < len(sure) else ""
+    return (
+        f"of {len(sure)} sure gains in the table, {n_measured - len(lost)} show again on "
+        f"{n_objects} of fresh scenes{unmeasured}{''.join(lost)}."
+    )
+
+
+def pooled_words(row: Mapping[Hashable, Any], gain: str, n_images: int) -> str:
+    """A gain pooled over the images that showed it and the fresh scenes that did not.
+
+    Each estimate has the weight of its inverse variance, from the width of its interval.
+    """
+    own = [row[f"margin{end}"] for end in WITH_BOUNDS]
+    fresh = [float(number.replace("−", "-")) for number in NUMBER.findall(gain)]
+    value, low, high = np.array([own, fresh]).T
+    weights = 4 / (high - low) ** 2
+    mean, half = np.average(value, weights=weights), weights.sum() ** -0.5
+    numbers = f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})".replace("-", "−")
+    verdict = "it is small, but above 0" if mean > half else "it is not shown to be above 0"
+    pooled = f"pooled with these {n_images} images, which found it, {_in_points(numbers)}"
+    return f"{pooled}, so {verdict}"
+
+
+def _in_points(gain: str) -> str:
+    return gain.replace(" ", " points ", 1)
 
 
 def summary_block(world: World, results: SplitResults, rows: pd.DataFrame) -> str:
     """Sentences, then a table of measures that a user can act on."""
-    shown = verdict_table(rows)
+    gains = replicated(_replication(world))
+    shown = verdict_table(confirmed(rows, gains))
     tasks = [task for task in TASK_LABELS if task in shown]
-    gains = replicated(read_block(PAGE, "replication")) if world is DRAWN else {}
-    cells = measure_cells(shown, tasks, gains)
+    cells = measure_cells(shown, tasks)
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
-    run = results.run
+    run, models = results.run, list(results.run["models"])
     lead = (
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} {world.images}, for "
-        f"masks as a user has them. **Bold** is sure to beat 1 − SamScore, "
-        f"{conditions(results, world.chosen_on)}"
-        f"{'; a measure without heads does so on other scenes, too' * bool(gains)}."
+        f"masks as a user has them, by the model {models[0]} ({models[-1]} for "
+        f"{TASK_LABELS['segmentation']}) of {run['entropy']['family']}. **Bold** is sure to beat "
+        f"1 − SamScore, {conditions(results, world.chosen_on)}"
+        f"{'; its gain, if measured on the fresh scenes, shows there, too' * bool(gains)}."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
@@ -217,27 +306,16 @@ def summary_block(world: World, results: SplitResults, rows: pd.DataFrame) -> st
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
 
-def measure_cells(
-    shown: pd.DataFrame, tasks: Sequence[str], gains: Mapping[tuple[str, str], str]
-) -> list[list[str]]:
+def measure_cells(shown: pd.DataFrame, tasks: Sequence[str]) -> list[list[str]]:
     """Cells of the table of measures: bold where a measure is sure to beat 1 - SamScore.
 
-    Parameters
-    ----------
-    shown
-        Result of ``verdict_table``.
-    gains
-        Result of ``replicated``: no cell is bold whose gain other scenes lost.
+    ``shown`` is the result of ``verdict_table``.
     """
     meanings = {line.label: line.meaning for line in LINES}
     cells = []
     for row in shown.to_dict("records"):
         label = row["label"]
-        is_bold = {
-            task: row[f"{task}_better"] and not is_lost(gains.get((TASK_LABELS[task], label), ""))
-            for task in tasks
-        }
-        numbers = [f"**{row[task]}**" if is_bold[task] else row[task] for task in tasks]
+        numbers = [f"**{row[task]}**" if row[f"{task}_better"] else row[task] for task in tasks]
         cells.append([starred(label), meanings[label], *numbers])
     return cells
 
@@ -263,11 +341,7 @@ def results_block(results: SplitResults, rows: pd.DataFrame, split: str) -> str:
 
 def models_block(results: SplitResults, split: str) -> str:
     """Margins of the measures of the README by the model of the masks, a table for each task."""
-    scores = in_percent(score_rows({split: results}, ["margin"]))
-    is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
-    rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
-    margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
-    models = list(dict.fromkeys(row["model"] for row in rows))
+    margins, models = _margins(results, split)
     lead = (
         "How many points of relative AUC a measure lies above 1 − SamScore of the same masks, by "
         "the model of the masks, with 95 % intervals of each comparison alone. The tables above "
@@ -289,6 +363,15 @@ def models_block(results: SplitResults, split: str) -> str:
         if task != "model":
             blocks.append(table([label, *models], cells))
     return "\n\n".join(blocks)
+
+
+def _margins(results: SplitResults, split: str) -> tuple[Margins, list[str]]:
+    """Margins in points for a user's masks, and the models."""
+    scores = in_percent(score_rows({split: results}, ["margin"]))
+    is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
+    rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
+    margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
+    return margins, list(dict.fromkeys(row["model"] for row in rows))
 
 
 def calibration_sentence(results: SplitResults, protocol: str) -> str:
@@ -496,31 +579,26 @@ def knows_truth(protocol: str, task: str, measure: str) -> bool:
     return of_best or name in KNOWS_TRUTH
 
 
-def starred(label: str) -> str:
-    """A label whose stars Markdown does not take for emphasis."""
-    return label.replace("*", r"\*")
-
-
 def carried_table(page: Path) -> str:
     """What of the gains on drawn scenes photographs show: margins of both, from the page's tables.
 
     A gain carries over if the interval of its margin lies above 0 on both, each interval alone.
     """
-    drawn, photographs = (margins(read_block(page, f"{name}-results")) for name in WORLDS)
+    drawn, photographs = (margins_of(read_block(page, f"{name}-results")) for name in WORLDS)
     header = ("task", "measure", "model", "drawn scenes", "photographs", "the gain")
     cells = [
         [*key, drawn[key], photographs[key], _carried(_side(drawn[key]), _side(photographs[key]))]
         for key in drawn
         if key in photographs
     ]
-    return f"\n{table(header, cells, left=(0, 1, 2, 5))}\n"
+    return f"\\n{table(header, cells, left=(0, 1, 2, 5))}\\n"
 
 
-def margins(block: str) -> dict[tuple[str, str, str], str]:
+def margins_of(block: str) -> dict[tuple[str, str, str], str]:
     """Margins in the table of ``models_block``, by task, measure and model, of the models shown."""
     _, _, tables = block.partition(MARGINS)
     by_key = {}
-    for text in tables.split("\n\n"):
+    for text in tables.split("\\n\\n"):
         header, *lines = (line.strip("| ").split(" | ") for line in text.splitlines() or [""])
         tasks = [task for task, label in TASK_LABELS.items() if label == header[0]]
         for measure, *cells in lines[1:] if tasks else []:

@@ -115,7 +115,7 @@ def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]
             (f"{calibration.threshold:.4g}", f"{calibration.kept * N_PROPOSALS:.2f}")
             for calibration in calibrated
         ]
-        of_masks = f"of the {N_PROPOSALS} proposals of the {model} model"
+        of_masks = f"sets of the {N_PROPOSALS} proposals of the {model} model"
     else:
         rule = f"Keep a mask if {symbol} is at most the threshold:"
         columns = ("prompt", "threshold", "masks kept", "masks")

@@ -15,14 +15,15 @@ from rich.text import Text
 
 from pipeline.heads.scope import ChoiceGain
 from pipeline.mask_choices import choice_gain
-from pipeline.sam.families import DRAWN, EMBEDDED
+from pipeline.sam.families import EMBEDDED
 from pipeline.vocabulary import TRAIN_PROMPTS, USED
 from stages.page.labels import TASK_LABELS, protocol_heading
-from stages.page.verdict import comparisons, sentences, undecided, verdict_table
+from stages.page.verdict import cautions, comparisons, sentences, undecided, verdict_table
 from stages.predictor.model_choice import OF_USERS
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
 from stages.settings.signatures import eval_settings
+from stages.tables.paper import DataSets
 from stages.tables.report_table import Results
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
@@ -30,7 +31,7 @@ from storage.errors import DataError
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.outputs.results import read_results
 from storage.paths import PAGE, RESULTS, features_path, results_dir
-from storage.split.split_cells import open_cells
+from storage.split.split_cells import head_origin, open_cells
 
 SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
@@ -55,7 +56,7 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
             for split in params.eval_splits
         }
         shipped = {split: shipped_gains(params, split) for split in params.eval_splits}
-        print_summary(results, params.report.chosen_on, shipped)
+        print_summary(results, params.report.chosen_on, shipped, params.report.paper)
         if to_open and not webbrowser.open(PAGE.absolute().as_uri()):
             raise DataError(f"a browser must be installed to open {PAGE}, got none")
 
@@ -92,8 +93,9 @@ def print_summary(
     results: Results,
     chosen_on: str | None,
     shipped: Mapping[str, Mapping[str, ChoiceGain]] = MappingProxyType({}),
+    data_sets: DataSets = MappingProxyType({}),
 ) -> None:
-    """Print the models, conclusions and a table of each split.
+    """Print the models, conclusions and a table of each split, and the cautions of the page.
 
     If the models of a split are in the package, the conclusions that ship with it follow.
 
@@ -103,6 +105,8 @@ def print_summary(
         Split whose images choose the best measures; None if each split chooses its own.
     shipped
         Gains of ``shipped_gains``, by split and model.
+    data_sets
+        The data set of the paper that a split is, by split.
     """
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
@@ -112,9 +116,11 @@ def print_summary(
         words = choice_words(split_results.scores, shipped.get(split, {}))
         if words:
             _print_sentence(console, "A better mask", words)
-    families = {of_split.run["entropy"]["family"] for of_split in results.values()}
-    if DRAWN in families:
-        _print_shipped(console)
+    for caution in cautions(results, data_sets):
+        console.print(f"\nCaution: {caution}")
+    of_shipped = [words for split in results.values() if (words := shipped_words(split.run))]
+    if of_shipped:
+        _print_shipped(console, of_shipped[0])
     console.print(
         "\n100 is the order by true gain, 50 a random order; in brackets 95 % intervals over "
         "resampled images; bold is sure to beat 1 − SamScore."
@@ -192,10 +198,30 @@ def _summary_table(split: str, rows: pd.DataFrame) -> Table:
     return table
 
 
-def _print_shipped(console: Console) -> None:
+def shipped_words(run: Mapping[str, Any]) -> str:
+    """What the results that ship share with a run; empty if its models have other weights.
+
+    Heads are the same if they learned from the same features as those that ship.
+    """
+    card = read_head_file(shipped_heads()).card
+    origin = head_origin(run["models"])
+    if not origin.items() <= card.items():
+        return ""
+    learned = {
+        entries["features_digest"]
+        for heads in run["heads"].values()
+        for entries in heads.values()
+        if "features_digest" in entries
+    }
+    if card["features_digest"] in learned:
+        return "The same models, with the same heads,"
+    return f"The same models, with heads that learned from {card['n_images']} other images,"
+
+
+def _print_shipped(console: Console, beginning: str) -> None:
     shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))
     console.print(
-        f"\nThe same models on {shipped['n_images']} drawn scenes with {shipped['n_objects']} "
+        f"\n{beginning} on {shipped['n_images']} drawn scenes with {shipped['n_objects']} "
         "objects, from the results that ship (`make results`):\n"
     )
     for subject, words in shipped["sentences"].items():

@@ -12,14 +12,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pipeline.heads.scope import DRAWN_ONLY
-from pipeline.sam.families import DRAWN
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import USED
 from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
-from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
+from stages.tables.paper import PAPER, DataSets, paper_numbers
 from stages.tables.special_tables import overview_table
 from storage.outputs.results import Gallery, SplitResults
 
@@ -79,7 +77,7 @@ def render_report(contents: Contents) -> str:
         commit=contents.commit,
         paper_trials=paper_numbers("trials") if contents.data_sets else None,
         data_sets=contents.data_sets,
-        unlike_paper=unlike_paper(results, contents.data_sets),
+        cautions=verdict.cautions(results, contents.data_sets),
         openings={
             split: opening(contents, split, f"opening-{i}") for i, split in enumerate(results)
         },
@@ -98,8 +96,6 @@ def _facts(results: report_table.Results) -> dict[str, Any]:
     first = next(iter(results.values()))
     models, measured = first.run["models"], set(first.scores["measure"])
     return {
-        "drawn_only": DRAWN_ONLY,
-        "mini_splits": [split for split, family in families(results).items() if family == DRAWN],
         "runs": {split: split_results.run for split, split_results in results.items()},
         "n_resamples": first.run["n_resamples"],
         "largest": list(models)[-1],
@@ -124,20 +120,6 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
         "surprises": gallery_sections.surprises(contents.galleries[split], split),
         "doubted": gallery_sections.doubted(contents.galleries[split], split),
     }
-
-
-def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of the models by split, if the paper has the split but used another family."""
-    return {
-        split: family
-        for split, family in families(results).items()
-        if split in data_sets and family != FAMILY
-    }
-
-
-def families(results: report_table.Results) -> dict[str, str]:
-    """Family of the models that each eval split was evaluated with, by split."""
-    return {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
 
 
 def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
@@ -241,7 +223,6 @@ def page_template() -> jinja2.Template:
         "labels": labels,
         "section_labels": report_table.SECTIONS,
         "paper": PAPER,
-        "paper_family": FAMILY,
     }
     return environment.get_template("report.html.j2")
 

@@ -11,13 +11,16 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
 from pipeline.vocabulary import TASKS, USED
-from stages.page.labels import DASH, measure_label, number, with_bounds
+from stages.page.labels import DASH, TASK_LABELS, measure_label, number, with_bounds
 from stages.tables import report_table
+from stages.tables.paper import FAMILY, DataSets
 from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
+from storage.head_files.head_file import SHIPPED_FAMILY
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",
@@ -29,15 +32,10 @@ SUBJECTS: Final[Mapping[str, str]] = {
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
-AFTERWARDS: Final = {
-    "sam_score_largest": "a low SamScore of the large model",
-    "sam_score_gain": "the rise of the SamScore",
-    "dice_ends": "the difference of their masks",
-}
-"""Measures that need the large model's answer -> their names in sentences.
+PAPER_SUBJECT: Final = "The paper's heads"
 
-They cannot say whether to ask for that answer.
-"""
+LAST_SUBJECT: Final = "What these images cannot tell"
+"""Subject of the sentence about all comparisons."""
 
 Verdict = Literal["better", "no better", "worse"]
 
@@ -60,10 +58,21 @@ PAPER_LINE: Final = "gaps_star"
 HEAD_NAMES: Final = {
     PAPER_LINE: "a head as in the paper",
     "gaps_star_ours": "a head of this project",
-    "gaps": "a difference of two heads as in the paper",
-    "gaps_ours": "a difference of two heads of this project",
 }
-"""Lines of the radar -> names of their measures in sentences; a measure's first line counts."""
+"""Lines of the radar -> names of their measures in sentences."""
+
+AFTERWARDS: Final = Line(
+    "SamScore_L − SamScore",
+    {"model": "sam_score_gain"},
+    "what the large model's own score has over the model's: both models have run",
+)
+"""Row of a measure that needs the large model's answer, and cannot say whether to ask for it."""
+
+OWN_HEADS: Final = Line(
+    "heads, ours",
+    RADAR_MEASURES["gaps_star_ours"],
+    "the same, by networks that also read statistics of the mask",
+)
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
@@ -89,11 +98,8 @@ LINES: Final = (
         "small networks that read SAM2's inner outputs (tokens) and predict a gain (Δ*) or the "
         "IoU (USAM)",
     ),
-    Line(
-        "heads, ours",
-        RADAR_MEASURES["gaps_star_ours"],
-        "the same, by networks that also read statistics of the mask",
-    ),
+    OWN_HEADS,
+    AFTERWARDS,
 )
 """Rows of the table: measures without extra cost, measures from more predictions, and heads."""
 
@@ -113,9 +119,9 @@ def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
 
 
 OF_LINES: Final = {
-    task: tuple(line.measures[task] for line in LINES if task in line.measures) for task in TASKS
+    task: tuple(line.measures[task] for line in LINES if line is not AFTERWARDS) for task in TASKS
 }
-"""Names of the measures in ``LINES``, by task."""
+"""Names of the measures in ``LINES`` that need no answer of a larger model, by task."""
 
 
 def comparisons(
@@ -134,6 +140,7 @@ def comparisons(
 
     - ``chosen_on``, empty for the compared split; ``chosen_by`` and ``choosing_margin``, the
       relative AUC and the margin there;
+    - ``model``, whose masks the task shows;
     - ``verdict``: ``better`` or ``worse`` where the interval of the margin lies on one side of 0,
       Holm's procedure rejects that the margin is 0, and the margin on ``chosen_on`` has the same
       sign; else ``no better``. The verdict about a measure of heads must hold for the heads of each
@@ -150,7 +157,10 @@ def comparisons(
     choosing = _compared(results, chosen_elsewhere) if chosen_elsewhere else rows
     of_choosing = choosing.set_index(_KEYS)[["relative", "margin"]]
     of_choosing.columns = pd.Index(["chosen_by", "choosing_margin"])
-    rows = rows.join(of_choosing, on=_KEYS).assign(chosen_on=chosen_elsewhere or "")
+    models = report_table.task_models({split: results[split]})
+    rows = rows.join(of_choosing, on=_KEYS).assign(
+        chosen_on=chosen_elsewhere or "", model=rows["task"].map(models)
+    )
     is_left_out = rows["measure"].str.partition("@")[0].isin([BASELINE, *KNOWS_TRUTH])
     compared = rows[~is_left_out & ~is_repeated(rows)]
     is_rejected = holm(compared["largest_p"].tolist())
@@ -231,56 +241,93 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
     """Conclusions about the users' protocol: a text for each subject, by the subject.
 
-    The subjects are the paper's heads, if they were evaluated; each task; and last, all comparisons
-    of both protocols. ``rows`` is the table of ``comparisons``; ``n_images`` counts the split's
-    images, or videos.
+    The subjects are the paper's heads, if they were evaluated; each task; and last, all
+    comparisons. Only measures of ``verdict_table`` are named. ``rows`` is the table of
+    ``comparisons``; ``n_images`` counts the split's images, or videos.
     """
     used = rows[rows["protocol"] == USED]
-    n_compared = len(_counted(rows))
-    by_subject = _paper_sentence(used) | {
+    n_compared = used["verdict"].notna().sum()
+    by_subject = _paper_sentence(rows) | {
         subject: _task_sentence(used[used["task"] == task], n_compared)
         for task, subject in SUBJECTS.items()
         if task in set(used["task"])
     }
-    return by_subject | {"What these images cannot tell": _last_sentence(rows, n_images)}
+    return by_subject | {LAST_SUBJECT: last_sentence(rows, n_images)}
+
+
+def cautions(results: report_table.Results, data_sets: DataSets) -> list[str]:
+    """What numbers of drawn shapes, and numbers beside the paper's, do not tell.
+
+    ``data_sets`` says which splits are data sets of the paper.
+    """
+    families = {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
+    drawn = [split for split, family in families.items() if family == SHIPPED_FAMILY]
+    unlike = [
+        f"{split} here of {family}"
+        for split, family in families.items()
+        if split in data_sets and family != FAMILY
+    ]
+    of_drawn = (
+        f"{DRAWN_ONLY.capitalize()}: what holds for them on drawn shapes need not hold for Meta's "
+        "models, and their numbers on photographs say nothing about either. They ran on "
+        f"{', '.join(drawn)}."
+    )
+    of_paper = (
+        f"Not like for like: the paper's numbers are of Meta's family {FAMILY}, those of "
+        f"{', '.join(unlike)}. A difference between them may be due to the models."
+    )
+    return [of_drawn] * bool(drawn) + [of_paper] * bool(unlike)
 
 
 def undecided(rows: pd.DataFrame) -> list[str]:
-    """Subjects for which no measure is sure to beat 1 - SamScore, under the users' protocol.
+    """Subjects for which no measure of ``OF_LINES`` is sure to beat 1 - SamScore for users.
 
-    Measures that need the large model's answer do not count. ``rows`` is the table of
-    ``comparisons``.
+    ``rows`` is the table of ``comparisons``.
     """
     is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
-    decided = set(rows[is_better & ~rows["measure"].isin(AFTERWARDS)]["task"])
+    decided = {
+        task
+        for task, measures in OF_LINES.items()
+        if (is_better & (rows["task"] == task) & rows["measure"].isin(measures)).any()
+    }
     tasks = dict.fromkeys(rows["task"])
     return [SUBJECTS[task] for task in SUBJECTS if task in tasks and task not in decided]
 
 
 def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:
-    """Sentence that compares the paper's heads with the baseline, by its subject.
+    """Sentence that compares the paper's heads with the baseline in both protocols, by its subject.
 
     The mapping is empty if ``rows`` has no heads of the paper.
     """
     of_task = rows["task"].map(RADAR_MEASURES[PAPER_LINE])
-    of_paper = rows[rows["measure"] == of_task]
+    of_heads = rows[rows["measure"] == of_task]
+    of_paper, of_best = (of_heads[of_heads["protocol"] == name] for name in (USED, "best"))
     if of_paper.empty:
         return {}
-    n_better, n_worse = (int((of_paper["verdict"] == name).sum()) for name in ("better", "worse"))
     lowest, highest = (number(of_paper["margin"].agg(end)) for end in ("min", "max"))
+    models = [
+        f"{model} ({', '.join(TASK_LABELS[task] for task in of_model['task'])})"
+        for model, of_model in of_paper.groupby("model", sort=False)
+    ]
     sentence = (
-        f"surely beat {BASELINE_LABEL} in {n_better or 'none'} of {len(of_paper)} tasks and fall "
-        f"short of it in {n_worse or 'none'}; they differ by {lowest} to {highest} points of "
-        "relative AUC."
+        f"for masks of {' and '.join(models)}, they surely beat {BASELINE_LABEL} in "
+        f"{_sure_counts(of_paper)}; they differ by {lowest} to {highest} points of relative AUC; "
+        f"for best masks, as in the paper, they surely beat it in {_sure_counts(of_best)}."
     )
-    return {"The paper's heads": sentence}
+    return {PAPER_SUBJECT: sentence}
+
+
+def _sure_counts(rows: pd.DataFrame) -> str:
+    """Numbers of tasks, one in each row, in which a measure is surely better and surely worse."""
+    better, worse = (int((rows["verdict"] == name).sum()) for name in ("better", "worse"))
+    return f"{better or 'none'} of {len(rows)} tasks and fall short of it in {worse or 'none'}"
 
 
 def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
     rows = rows.sort_values("chosen_by", ascending=False)
-    is_late = rows["measure"].isin(AFTERWARDS)
-    late = rows[is_late & (rows["verdict"] == "better")]
-    early = rows[~is_late & (rows["measure"] != BASELINE)]
+    task, model = rows.iloc[0][["task", "model"]]
+    late = rows[(rows["measure"] == AFTERWARDS.measures.get(task)) & (rows["verdict"] == "better")]
+    early = rows[rows["measure"].isin(OF_LINES[task]) & (rows["measure"] != BASELINE)]
     better = early[early["verdict"] == "better"]
     chosen_on = early["chosen_on"].iloc[0]
     top = (early if chosen_on or better.empty else better).iloc[0]
@@ -288,7 +335,7 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
     name += f", chosen on {chosen_on}," if chosen_on else f", the highest of {len(early)} here,"
     n_others = len(better) - (top["verdict"] == "better")
     if better.empty:
-        sentence = f"nothing surely beats {BASELINE_LABEL}; {name} differs by {margin}"
+        sentence = f"no measure here surely beats {BASELINE_LABEL}; {name} differs by {margin}"
         sentence += _reservation(top, n_compared)
     elif top["verdict"] == "better":
         verb = "others beat" if n_others > 1 else "other beats"
@@ -300,7 +347,7 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
             f"{name} does not surely beat {BASELINE_LABEL}, by {margin} of relative AUC"
             f"{_reservation(top, n_compared)}; {also}"
         )
-    return f"{sentence}{_afterwards(late)}."
+    return f"for masks of {model}, {sentence}{_afterwards(late)}."
 
 
 def _name(measure: str, task: str) -> str:
@@ -326,15 +373,14 @@ def _reservation(row: "pd.Series[Any]", n_compared: int) -> str:
 
 
 def _afterwards(late: pd.DataFrame) -> str:
-    """Clause about the best measure that needs the large model's answer; empty without one.
+    """Clause about the measure that needs the large model's answer; empty if ``late`` is empty.
 
-    ``late`` are the ``better`` comparisons of measures in ``AFTERWARDS``, the best first.
+    ``late`` is its comparison, if that is ``better``.
     """
     if late.empty:
         return ""
-    top = late.iloc[0]
-    name = f"{AFTERWARDS[top['measure']]} ({measure_label(top['measure'])})"
-    return f"; once both models ran, {name} does by {_margin(top)}"
+    name = f"the rise of the SamScore ({AFTERWARDS.label})"
+    return f"; once both models ran, {name} does by {_margin(late.iloc[0])}"
 
 
 def _margin(row: "pd.Series[Any]") -> str:
@@ -342,20 +388,26 @@ def _margin(row: "pd.Series[Any]") -> str:
     return f"{value} points" if isnan(row["margin_low"]) else f"{value} points ({low} to {high})"
 
 
-def _counted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Select the comparisons with a verdict, each once if it is the same in both protocols."""
-    return rows[~is_repeated(rows)].dropna(subset=["verdict"])
+def last_sentence(rows: pd.DataFrame, n_images: int) -> str:
+    """Numbers of comparisons of users' masks by verdict, and how far the intervals of all reach.
 
-
-def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
-    compared = _counted(rows)
-    counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
+    ``rows`` is the table of ``comparisons``. Those of best masks, which only the ground truth
+    tells, belong to the same family of tests.
+    """
+    compared = rows[~is_repeated(rows)].dropna(subset=["verdict"])
+    used = compared[compared["protocol"] == USED]
+    counts = used["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
     better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()
-    reach = "" if isnan(half) else f", with intervals of {number(half)} points to either side"
+    reach = (
+        ""
+        if isnan(half)
+        else f"; the median interval of all reaches {number(half)} points to either side"
+    )
     return (
-        f"of {len(compared)} comparisons on {n_images} images{reach}, {better} are sure gains, "
-        f"{worse} sure losses and {undecided} neither."
+        f"of {len(used)} comparisons of a user's masks on {n_images} images, {better} are sure "
+        f"gains, {worse} sure losses and {undecided} neither; they are tested together with "
+        f"{len(compared) - len(used)} of best masks{reach}."
     )
 
 

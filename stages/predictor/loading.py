@@ -96,8 +96,8 @@ def load_predictor(
         differences. Heads for tokens of another width are always refused.
     embeddings
         Store of embeddings that ``usam encode`` or the stage ``embed`` wrote, or several: an image
-        whose pixels are in a store is not encoded again. Each store must be by the model, or by the
-        smallest model that the heads learned from.
+        whose pixels are in a store is not encoded again. One store or more must be by the model,
+        others may be by the smallest model that the heads learned from.
     postprocessing
         ``mask_threshold``, ``max_hole_area``, ``max_sprinkle_area`` and ``apply_postprocessing``,
         as ``SAM2ImagePredictor`` and ``build_sam2`` take them.

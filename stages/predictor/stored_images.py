@@ -49,7 +49,7 @@ class EmbeddingStores:
     Parameters
     ----------
     places
-        Stores of embeddings, each by the model or by the smallest model.
+        Stores of embeddings, one or more by the model, others by the smallest model.
     family, model, precision
         The model whose embeddings are needed, and the precision of all stores.
     smallest
@@ -59,7 +59,8 @@ class EmbeddingStores:
     Raises
     ------
     StoreError
-        If a store was made by another model, or with other weights or in another precision.
+        If a store was made by another model, or with other weights or in another precision, or if
+        none is by the model.
     """
 
     def __init__(
@@ -87,6 +88,9 @@ class EmbeddingStores:
             if difference is not None:
                 raise StoreError(f"{place} was written under other inputs ({difference})")
             self._by_model.setdefault(of_model, []).append((embeddings, image_rows(embeddings)))
+        if model not in self._by_model:
+            stores = ", ".join(map(str, places))
+            raise StoreError(f"embeddings must be by the model {model}, got {stores} by {smallest}")
         self._model = model
         self._smallest = smallest
 

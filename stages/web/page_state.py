@@ -103,7 +103,8 @@ class Predictors:
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        readable = (model, choice.file.models[0])
+        has_own = model in self._embeddings.values()
+        readable = (model, choice.file.models[0]) if has_own else ()
         places = [place for place, by_model in self._embeddings.items() if by_model in readable]
         loaded = load_chosen(self._choose(family, model, choice.path, embeddings=places))
         # Head sets share a model, and with it the encoding of an image.

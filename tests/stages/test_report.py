@@ -31,7 +31,7 @@ from stages.page.labels import (
     TRUTH_MARKS,
     timed_ratio,
 )
-from stages.page.verdict import comparisons, sentences, undecided, verdict_table
+from stages.page.verdict import cautions, comparisons, sentences, undecided, verdict_table
 from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
 from stages.tables.special_tables import RADAR_LINES
@@ -193,8 +193,9 @@ def test_another_family_beside_the_papers_numbers_is_told(
 ) -> None:
     found = results["coco_val"]
     run = {**found.run, "entropy": found.run["entropy"] | {"family": family}}
-    told = contents.unlike_paper({"coco_val": replace(found, run=run)}, paper)
-    assert told == ({"coco_val": family} if is_cautious else {})
+    told = " ".join(cautions({"coco_val": replace(found, run=run)}, paper))
+    assert (f"those of coco_val here of {family}. A difference" in told) == is_cautious
+    assert ("They ran on coco_val." in told) == (family == "mini")
 
 
 def test_calibration_names_what_it_shows_as_predicted_iou(drawn_page: Element) -> None:

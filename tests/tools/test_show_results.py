@@ -2,22 +2,42 @@
 
 import json
 import re
+from itertools import product
 
 import pandas as pd
 
+from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, MEASURES
+from pipeline.scoring.tasks import default_model
+from pipeline.vocabulary import TASKS, USED
 from stages.cli.report import SHIPPED_RESULTS
-from stages.page.verdict import LINES
+from stages.page.labels import TASK_LABELS, measure_label
+from stages.page.verdict import (
+    LAST_SUBJECT,
+    LINES,
+    OWN_HEADS,
+    PAPER_SUBJECT,
+    SUBJECTS,
+    last_sentence,
+    sentences,
+    verdict_table,
+)
 from stages.tables.pivot import MASKS
+from stages.tables.report_table import WITH_BOUNDS
 from tests.fixtures.dvc_stages import ROOT
-from tools.blocks import read_block
+from tests.fixtures.mini import MODELS
+from tools.blocks import read_block, starred
 from tools.show_results import (
     IS_BASE,
+    REPLICATION,
+    Margins,
     better_masks_block,
     better_masks_table,
-    is_lost,
+    confirmed,
     measure_cells,
+    paper_words,
+    pooled_words,
     replicated,
-    starred,
+    replication_words,
 )
 
 NUMBER = re.compile(r"[+-]?[\d.]+")
@@ -39,19 +59,97 @@ def test_readme_has_the_sentences_that_ship_and_the_meanings_of_the_table() -> N
     assert [row for row in rows if row in meanings] == meanings
 
 
-def test_no_gain_that_other_scenes_lost_is_bold() -> None:
-    gains = replicated(read_block(ROOT / "docs/results.md", "replication"))
-    lines = read_block(ROOT / "README.md", "results").splitlines()
-    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
-    columns = {
-        (row[0], label): cell for row in rows for label, cell in zip(rows[0], row, strict=True)
-    }
-    for (task, measure), gain in gains.items():
-        assert columns[measure, task].startswith("**") != is_lost(gain)
-    shown = pd.DataFrame([{"label": "H_Std", "task": "70.0", "task_better": True}])
+def test_readme_says_what_the_rows_of_the_docs_say() -> None:
+    rows, margins = rows_of_docs()
+    block = read_block(ROOT / "docs/results.md", "replication")
+    said = json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"]
+    counts, reach = (
+        r"^of \d.*? of best masks; ",
+        r"the median interval of all reaches [\d.]+ points",
+    )
+    expected = re.match(counts, last_sentence(rows, 400))
+    assert expected is not None
+    assert said[LAST_SUBJECT].startswith(expected[0])
+    assert re.search(reach, said[LAST_SUBJECT])
+    assert said[REPLICATION] == replication_words(rows, block, 400)
+    assert said[PAPER_SUBJECT].endswith(f" {paper_words(margins, MODELS)}")
+    of_paper = sentences(rows, 400)[PAPER_SUBJECT]
+    differing = re.compile(r"they differ by .*? points")  # that of the model is in no table
+    assert differing.split(said[PAPER_SUBJECT])[0] == differing.split(of_paper)[0]
+    shown = measure_cells(verdict_table(confirmed(rows, replicated(block))), TASKS)
+    table_of_readme = tables_of(read_block(ROOT / "README.md", "results"))[0]
+    assert [row[0:1] + row[2:] for row in table_of_readme[2:]] == [
+        row[0:1] + row[2:] for row in shown
+    ]
+
+
+def test_a_sentence_about_a_task_follows_from_the_rows_of_the_docs() -> None:
+    rows, _ = rows_of_docs()
+    shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"]
+    kept = confirmed(rows, replicated(read_block(ROOT / "docs/results.md", "replication")))
+    # No table has the margins of the model, and what shapes_val chose is in the sentences alone.
+    for task, subject in SUBJECTS.items():
+        is_free = f"{measure_label('stable_score')}, chosen on" in shipped[subject]
+        chosen = kept["measure"] == ("stable_score" if is_free else OWN_HEADS.measures[task])
+        said = sentences(kept.assign(chosen_by=chosen * 1.0), 400)[subject]
+        hidden = r"-?(nan|–|[\d.]+) points( \(.*?\))?" if task == "model" else r"$^"
+        assert re.sub(hidden, "", said) == re.sub(hidden, "", shipped[subject])
+
+
+def test_a_gain_that_other_scenes_lost_is_not_sure() -> None:
+    columns = {"protocol": USED, "task": "task", "measure": "h_std", "verdict": "better"}
+    rows = pd.DataFrame([columns])
     kept, lost = ({("Task", "H_Std"): f"+1.0 ({low} to +2.0)"} for low in ("+0.1", "−0.1"))
-    assert measure_cells(shown, ["task"], kept)[0][-1] == "**70.0**"
-    assert measure_cells(shown, ["task"], lost)[0][-1] == "70.0"
+    verdicts = [confirmed(rows, gains)["verdict"].tolist() for gains in (kept, lost, {})]
+    assert verdicts == [["better"], ["no better"], ["better"]]
+
+
+def test_a_pooled_gain_weighs_its_parts_by_their_intervals() -> None:
+    row = {"margin": 3.0, "margin_low": 1.0, "margin_high": 5.0}
+    alike = pooled_words(row, "+1.0 (−1.0 to +3.0)", 9)
+    assert "+2.0 points (+0.6 to +3.4), so it is small, but above 0" in alike
+    surer = pooled_words(row, "−0.1 (−0.3 to +0.1)", 9)
+    assert surer.endswith("−0.1 points (−0.3 to +0.1), so it is not shown to be above 0")
+
+
+def tables_of(text: str) -> list[list[list[str]]]:
+    """Cells of all tables of a page, by line."""
+    blocks = re.findall(r"^\|.*?(?=^[^|]|^$|\Z)", text, re.MULTILINE | re.DOTALL)
+    return [
+        [line.strip("| ").split(" | ") for line in block.strip().splitlines()] for block in blocks
+    ]
+
+
+def rows_of_docs() -> tuple[pd.DataFrame, Margins]:
+    """Table of comparisons and margins by model, as far as docs/results.md has them."""
+    names = {starred(measure_label(measure.name)): measure.name for measure in MEASURES}
+    tasks = {label: task for task, label in TASK_LABELS.items()}
+    used, best, *of_tasks = tables_of(read_block(ROOT / "docs/results.md", "results"))[:-1]
+    margins = {
+        (tasks[header[0]], names[label], model): dict(
+            zip((f"margin{end}" for end in WITH_BOUNDS), numbers(cell), strict=True)
+        )
+        for header, _, *lines in of_tasks
+        for label, *cells in lines
+        for model, cell in zip(MODELS, cells, strict=True)
+    }
+    rows = []
+    for protocol, (header, _, *lines) in ((USED, used), ("best", best)):
+        for (label, *cells), task_label in product(lines, header[1:]):
+            cell, task = cells[header.index(task_label) - 1], tasks[task_label]
+            if cell == "–":
+                continue
+            key = task, names[label], default_model(task, MODELS)
+            verdict = "better" if "**" in cell else "worse" if cell.startswith("*") else "no better"
+            is_compared = key[1] not in {BASELINE, *KNOWS_TRUTH}
+            relative = zip((f"relative{end}" for end in WITH_BOUNDS), numbers(cell), strict=False)
+            margin = margins.get(key, {}) if protocol == USED else {}
+            keys = dict(zip(("task", "measure", "model"), key, strict=True))
+            found = {"protocol": protocol, "verdict": verdict if is_compared else None}
+            rows.append({**keys, **found, **dict(relative), **margin})
+    unknown = {"chosen_by": 0.0, "choosing_margin": 1.0, "chosen_on": "shapes_val"}
+    unknown |= {"lowest": -1.0, "highest": 1.0}
+    return pd.DataFrame(rows).assign(**unknown), margins
 
 
 def masks_of_table(block: str) -> pd.DataFrame:

@@ -212,6 +212,7 @@ def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> N
         assert guarantee.kept == pytest.approx(np.mean(sizes) / 3)
         assert f"{np.mean(sizes):.2f}" in said
     assert "at least 50% of all sets from one click" in said
+    assert "Calibrated on sets of the 3 proposals of the large model in " in said
     assert "halves of these images" in said
 
 

@@ -15,12 +15,14 @@ from stages.cli.report import (
     choice_words,
     print_summary,
     shipped_gains,
+    shipped_words,
 )
 from stages.predictor.model_choice import OF_USERS
 from stages.settings.params import read_params
 from stages.tables.report_table import Results
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import PAGE
+from storage.split.split_cells import head_origin
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tools.blocks import read_block
@@ -46,6 +48,26 @@ def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPa
     assert "a browser must be installed" in result.stderr
 
 
+@pytest.fixture
+def of_shipped(results: Results, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Card of the heads that ship, as if it were of the models of ``results``."""
+    card = {**head_origin(results[SPLITS[0]].run["models"]), "features_digest": "", "n_images": "7"}
+    monkeypatch.setattr("stages.cli.report.read_head_file", lambda _: SimpleNamespace(card=card))
+    return card
+
+
+def test_the_results_that_ship_are_of_the_same_models_and_heads_or_say_so(
+    results: Results, of_shipped: dict[str, str]
+) -> None:
+    run = results[SPLITS[0]].run
+    assert shipped_words(run) == "The same models, with heads that learned from 7 other images,"
+    same = {**run, "heads": {"t": {"own": {"features_digest": ""}, "isotonic": {}}}}
+    assert shipped_words(same) == "The same models, with the same heads,"
+    of_shipped["weights_tiny"] = "others"
+    assert shipped_words(same) == ""
+
+
+@pytest.mark.usefixtures("of_shipped")
 def test_the_last_screen_says_what_ran_what_it_cannot_tell_and_what_more_images_say(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +80,7 @@ def test_the_last_screen_says_what_ran_what_it_cannot_tell_and_what_more_images_
     parts = (
         "What these images cannot tell:",
         "no measure is sure to beat 1 − SamScore",
+        "Caution: The mini models know drawn shapes only: ",
         "from the results that ship",
         "Page: ",
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pipeline.scoring.measures import KNOWS_TRUTH, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import PROTOCOLS, TASKS, USED
+from pipeline.vocabulary import PROTOCOLS, USED
 from stages.page.verdict import (
     BASELINE_LABEL,
     LINES,
@@ -30,6 +30,9 @@ SPLIT = SPLITS[0]
 FIRST_HEADS = ["", TRAIN_SPLITS[0]]
 Margin = tuple[float, float, float]
 """A margin and the ends of its interval."""
+
+OF_TINY = "for masks of tiny, "
+NOTHING_SURE = f"{OF_TINY}no measure here surely beats {BASELINE_LABEL}; "
 
 NUMBERS = ["value", "low", "high"]
 
@@ -81,17 +84,17 @@ def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> 
         said_of(results, (0.2, 0.1, 0.3)),
         said_of(results, (0.2, 0.01, 0.4)),
     )
-    highest = "H_Xp, the highest of 15 here, "
+    highest = "H_Xp, the highest of 6 here, "
     assert sure == (
         "better",
-        f"{highest}beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0) of relative AUC.",
+        f"{OF_TINY}{highest}beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0) of relative AUC.",
         True,
     )
     # Alone it would be sure, among some eighty it is not.
     differs = f"{highest}differs by 20.0 points (1.0 to 40.0)"
     assert narrow[::2] == ("no better", False)
     assert re.fullmatch(
-        rf"nothing surely beats {BASELINE_LABEL}; {re.escape(differs)}, an interval without 0, as "
+        rf"{NOTHING_SURE}{re.escape(differs)}, an interval without 0, as "
         r"chance gives some of \d+\.",
         narrow[1],
     )
@@ -113,10 +116,10 @@ NOT_CONFIRMED = ", which heads of another training seed do not confirm."
 def test_a_verdict_holds_for_the_heads_of_each_training_seed(
     of_seeds: list[tuple[Margin, float]], verdict: str, end: str, results: Results
 ) -> None:
-    first = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", (0.2, 0.1, 0.3), 1e-9)
-    of_head = first[first["measure"] == "delta_xp"]
+    first = changed_scores(results[SPLIT].scores, "delta_xp_star", "prompt", (0.2, 0.1, 0.3), 1e-9)
+    of_head = first[first["measure"] == "delta_xp_star"]
     further = [
-        changed_scores(of_head, "delta_xp", "prompt", margin, p).assign(seed=float(seed))
+        changed_scores(of_head, "delta_xp_star", "prompt", margin, p).assign(seed=float(seed))
         for seed, (margin, p) in enumerate(of_seeds, start=1)
     ]
     scores = pd.concat([first, *further], ignore_index=True)
@@ -133,16 +136,18 @@ def test_a_verdict_holds_for_the_heads_of_each_training_seed(
     pd.testing.assert_frame_equal(shown, expected)
 
 
-OF_HEAD = "protocol == 'selected' and task == 'prompt' and measure == 'delta_xp'"
+OF_HEAD = "protocol == 'selected' and task == 'prompt' and measure == 'delta_xp_star'"
 
 
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "better"), (-1, "no better")])
 def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
     sign: int, verdict: str, results: Results
 ) -> None:
-    measured = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", (0.2, 0.1, 0.3), 1e-9)
+    measured = changed_scores(
+        results[SPLIT].scores, "delta_xp_star", "prompt", (0.2, 0.1, 0.3), 1e-9
+    )
     choosing = changed_scores(
-        results[SPLIT].scores, "delta_xp", "prompt", (0.1 * sign, -1.0, 1.0), 1.0
+        results[SPLIT].scores, "delta_xp_star", "prompt", (0.1 * sign, -1.0, 1.0), 1.0
     )
     both = {
         "further": replace(results[SPLIT], scores=measured),
@@ -152,21 +157,23 @@ def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
     (row,) = rows.query(OF_HEAD).to_dict("records")
     assert row["verdict"] == verdict
     said = sentences(rows, 9)[SUBJECTS["prompt"]]
-    of_heads = f"a difference of two heads as in the paper (Δ_Xp), chosen on {SPLIT}"
+    of_heads = f"a head as in the paper (Δ*_Xp), chosen on {SPLIT}"
     assert said.startswith(
         {
-            1: f"{of_heads}, beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0)",
-            -1: f"nothing surely beats {BASELINE_LABEL}; {of_heads}, differs by 20.0 "
+            1: f"{OF_TINY}{of_heads}, beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0)",
+            -1: f"{NOTHING_SURE}{of_heads}, differs by 20.0 "
             f"points (10.0 to 30.0), with the other sign on {SPLIT}",
         }[sign]
     )
     if sign > 0:
         others = changed_scores(results[SPLIT].scores, "h_xp", "prompt", (0.1, -1.0, 1.0), 1.0)
-        of_delta = (others["measure"] == "delta_xp") & (others["statistic"] == "margin")
+        of_delta = (others["measure"] == "delta_xp_star") & (others["statistic"] == "margin")
         others.loc[of_delta, "value"] = 0.05
         rows = comparisons(both | {SPLIT: replace(results[SPLIT], scores=others)}, "further", SPLIT)
         said = sentences(rows, 9)[SUBJECTS["prompt"]]
-        assert said.startswith(f"H_Xp, chosen on {SPLIT}, does not surely beat {BASELINE_LABEL}, ")
+        assert said.startswith(
+            f"{OF_TINY}H_Xp, chosen on {SPLIT}, does not surely beat {BASELINE_LABEL}, "
+        )
         assert said.endswith("; 1 other does.")
     assert "highest of" in sentences(comparisons(both, SPLIT, SPLIT), 9)[SUBJECTS["prompt"]]
 
@@ -176,17 +183,26 @@ def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> N
     assert (verdict, is_marked) == ("better", False)
     gain = "the rise of the SamScore (SamScore_L − SamScore)"
     both = f"; once both models ran, {gain} does by 20.0 points (10.0 to 30.0)."
-    assert said.startswith(f"nothing surely beats {BASELINE_LABEL}; ")
+    assert said.startswith(NOTHING_SURE)
     assert said.endswith(both)
 
 
-def test_the_last_sentence_counts_all_comparisons(results: Results) -> None:
+def test_no_sentence_names_a_measure_that_the_table_lacks(results: Results) -> None:
+    verdict, said, is_marked = said_of(results, (0.2, 0.1, 0.3), "h_y")
+    assert (verdict, is_marked) == ("better", False)
+    assert "H_Y" not in said
+    assert said.startswith(NOTHING_SURE)
+
+
+def test_the_last_sentence_counts_the_comparisons_of_a_user_s_masks(results: Results) -> None:
     rows = comparisons(results, SPLIT)
     compared = rows[~is_repeated(rows)].dropna(subset=["verdict"])
     *_, last = sentences(rows, 9).values()
-    better, worse = (sum(compared["verdict"] == name) for name in ("better", "worse"))
-    assert last.startswith(f"of {len(compared)} comparisons on 9 images")
+    of_users = compared[compared["protocol"] == USED]
+    better, worse = (sum(of_users["verdict"] == name) for name in ("better", "worse"))
+    assert last.startswith(f"of {len(of_users)} comparisons of a user's masks on 9 images, ")
     assert f" {better} are sure gains, {worse} sure losses" in last
+    assert f" together with {len(compared) - len(of_users)} of best masks" in last
     assert set(rows["protocol"]) == set(PROTOCOLS)
     # Measures without heads stand in both protocols of "task" with the same numbers.
     is_of_both = is_repeated(rows)
@@ -207,5 +223,5 @@ def test_the_table_has_a_number_of_each_task_in_each_line(results: Results) -> N
     assert shown["label"].tolist() == [line.label for line in LINES]
     own = rows[(rows["protocol"] == "selected")].set_index(["task", "measure"])["relative"]
     for line, row in zip(LINES, shown.to_dict("records"), strict=True):
-        for task in TASKS:
-            assert row[task].startswith(f"{own[task, line.measures[task]]:.1f}".replace("-", "−"))
+        for task, measure in line.measures.items():
+            assert row[task].startswith(f"{own[task, measure]:.1f}".replace("-", "−"))

@@ -93,6 +93,12 @@ def test_a_store_of_another_model_is_refused_by_name(
         load_predictor("mini", "large", embeddings=place)
 
 
+def test_the_smallest_models_store_alone_is_refused_for_a_larger_model(encoded: Path) -> None:
+    words = r"embeddings must be by the model large, got .*tiny\.zarr by tiny"
+    with pytest.raises(StoreError, match=words):
+        load_predictor("mini", "large", embeddings=encoded / "tiny.zarr")
+
+
 def test_a_damaged_embedding_is_named_and_not_answered(encoded: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(encoded / "tiny.zarr", tmp_path / "tiny.zarr"))
     predictor = load_predictor("mini", "tiny", embeddings=place)

@@ -201,12 +201,12 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: PageState) -> N
             # The page drew it: the mini models know such scenes.
             assert (image["is_scene"], told.json()["caution"]) == (True, None)
             advised.append(scene.advice)
-            # README shows this scene as a file of the demo.
-            assert scene.advice != "task" or scene.number < shapes.n_val_images, RENEW
+            # README shows the first scene as a file of the demo.
+            assert number > 0 or scene.number < shapes.n_val_images, RENEW
         assert (await client.get(f"/api/scenes/{len(offered)}")).status_code == 404
         return advised
 
-    assert asked(page, ask) == list(ADVISED), RENEW
+    assert sorted(asked(page, ask)) == sorted(ADVISED), RENEW
 
 
 def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(page: PageState) -> None:

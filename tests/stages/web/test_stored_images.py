@@ -127,6 +127,12 @@ def test_an_image_that_could_not_be_uploaded_is_offered_from_its_folder(
     asked(page, ask)
 
 
+def test_a_model_without_a_store_of_its_own_encodes(encoded: Path) -> None:
+    page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=f"{encoded}/images")
+    loaded = [page.models.predictor("mini", model) for model in ("tiny", "small")]
+    assert [predictor.stored_images is None for predictor in loaded] == [False, True]
+
+
 def test_an_image_that_is_gone_is_named(encoded: Path) -> None:
     folder = write_images(encoded / "fewer", {NAMES[0]: two_images()[NAMES[0]]})
     page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(folder))
