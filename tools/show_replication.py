@@ -121,7 +121,7 @@ def measures(
         for model, of_model in rows.items()
     }
     largest = proposals[[*sams][-1]]
-    found = {}
+    found: dict[str, Mapping[str, np.ndarray]] = {}
     for model, of_model in rows.items():
         scores = _scores(of_model, proposals[model], largest)
         center = {name: of_model[name][:, 0] for name in INPUT_ARRAYS}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.heads.scope import DRAWN_ONLY
+from pipeline.sam.families import DRAWN
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
 from pipeline.vocabulary import TASKS, USED
@@ -20,7 +21,6 @@ from stages.tables import report_table
 from stages.tables.paper import FAMILY, DataSets
 from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
-from storage.head_files.head_file import SHIPPED_FAMILY
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",
@@ -261,7 +261,7 @@ def cautions(results: report_table.Results, data_sets: DataSets) -> list[str]:
     ``data_sets`` says which splits are data sets of the paper.
     """
     families = {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
-    drawn = [split for split, family in families.items() if family == SHIPPED_FAMILY]
+    drawn = [split for split, family in families.items() if family == DRAWN]
     unlike = [
         f"{split} here of {family}"
         for split, family in families.items()

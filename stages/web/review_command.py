@@ -107,7 +107,8 @@ def review(  # noqa: PLR0913 - one for each option
             is_everything=review_source.prompt == coco.EVERYTHING,
         )
         if not (model_options.family or model_options.heads or model_options.embeddings):
-            family, model = review_source.cached_family, model_options.model
+            family: str | None = review_source.cached_family
+            model = model_options.model
             if not family and not replace_masks:  # the model that began the review
                 before = signature_of_masks(folder / "masks.jsonl").get("weights", "")
                 family, _, of_masks = named_weights(before).partition(" ")

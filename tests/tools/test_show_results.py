@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Hashable, Mapping
 from itertools import product
+from typing import Any
 
 import pandas as pd
+import pytest
 
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, MEASURES
 from pipeline.scoring.tasks import default_model
@@ -27,11 +30,16 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tools.blocks import read_block, starred
 from tools.show_results import (
+    DRAWN,
     IS_BASE,
+    PHOTOGRAPHS,
     REPLICATION,
+    WORLDS,
     Margins,
+    World,
     better_masks_block,
     better_masks_table,
+    carried_table,
     confirmed,
     measure_cells,
     paper_words,
@@ -43,50 +51,93 @@ from tools.show_results import (
 NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
-def test_readme_shows_the_better_masks_of_the_docs() -> None:
-    block = read_block(ROOT / "docs/results.md", "better-masks").strip()
+PAGE = ROOT / "docs" / "results.md"
+
+EACH_WORLD = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+
+
+def said_of(world: World) -> dict[str, str]:
+    """Sentences of docs/results.md, by subject."""
+    lines = read_block(PAGE, f"{world.name}-summary").replace(r"\*", "*").splitlines()
+    bullets = (line.removeprefix("- **") for line in lines if line.startswith("- **"))
+    return {
+        subject: words for subject, _, words in (bullet.partition("**: ") for bullet in bullets)
+    }
+
+
+def fresh_of(world: World) -> str:
+    return read_block(PAGE, "replication") if world is DRAWN else ""
+
+
+def n_images_of(world: World) -> int:
+    (number,) = re.findall(r"objects in (\d+) ", read_block(PAGE, f"{world.name}-summary"))
+    return int(number)
+
+
+@EACH_WORLD
+def test_the_table_of_better_masks_is_read_back(world: World) -> None:
+    block = read_block(PAGE, f"{world.name}-better-masks").strip()
     masks = masks_of_table(block)
     assert better_masks_table(masks) == block
-    assert better_masks_block(masks) == read_block(ROOT / "README.md", "better-masks")
+    if world is PHOTOGRAPHS:
+        assert better_masks_block(masks) == read_block(ROOT / "README.md", "better-masks")
 
 
-def test_readme_has_the_sentences_that_ship_and_the_meanings_of_the_table() -> None:
-    lines = read_block(ROOT / "README.md", "results").splitlines()
-    for subject, words in json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"].items():
-        assert f"- **{subject}**: {starred(words)}" in lines
+def test_readme_is_about_photographs_and_the_sentences_that_ship_about_drawn_scenes() -> None:
+    readme = read_block(ROOT / "README.md", "results")
+    assert readme == read_block(PAGE, "photographs-summary")
+    assert json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"] == said_of(DRAWN)
+    lines = readme.splitlines()
     rows = [line.split(" | ")[:2] for line in lines if line.startswith("| ")]
     meanings = [[f"| {starred(line.label)}", line.meaning] for line in LINES]
     assert [row for row in rows if row in meanings] == meanings
 
 
-def test_readme_says_what_the_rows_of_the_docs_say() -> None:
-    rows, margins = rows_of_docs()
-    block = read_block(ROOT / "docs/results.md", "replication")
-    said = json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"]
+def test_what_carries_over_is_what_the_margins_of_both_worlds_say() -> None:
+    assert carried_table(PAGE) == f"\n{read_block(PAGE, 'carried').strip()}\n"
+    rows = [line.strip("| ").split(" | ") for line in carried_table(PAGE).strip().splitlines()[2:]]
+    for *_, drawn, photographs, words in rows:
+        is_gain = numbers(drawn)[1] > 0, numbers(photographs)[1] > 0
+        assert (
+            words
+            == {
+                (True, True): "on both",
+                (True, False): "on drawn scenes alone",
+                (False, True): "on photographs alone",
+                (False, False): "on neither",
+            }[is_gain]
+        )
+
+
+@EACH_WORLD
+def test_the_sentences_say_what_the_rows_of_the_docs_say(world: World) -> None:
+    rows, margins = rows_of_docs(world)
+    block, said, n_images = fresh_of(world), said_of(world), n_images_of(world)
     counts, reach = (
         r"^of \d.*? of best masks; ",
         r"the median interval of all reaches [\d.]+ points",
     )
-    expected = re.match(counts, last_sentence(rows, 400))
+    expected = re.match(counts, last_sentence(rows, n_images))
     assert expected is not None
     assert said[LAST_SUBJECT].startswith(expected[0])
     assert re.search(reach, said[LAST_SUBJECT])
-    assert said[REPLICATION] == replication_words(rows, block, 400)
+    if block:
+        assert said[REPLICATION] == replication_words(rows, block, n_images)
     assert said[PAPER_SUBJECT].endswith(f" {paper_words(margins, MODELS)}")
-    of_paper = sentences(rows, 400)[PAPER_SUBJECT]
+    of_paper = sentences(rows, n_images)[PAPER_SUBJECT]
     differing = re.compile(r"they differ by .*? points")  # that of the model is in no table
     assert differing.split(said[PAPER_SUBJECT])[0] == differing.split(of_paper)[0]
     shown = measure_cells(verdict_table(confirmed(rows, replicated(block))), TASKS)
-    table_of_readme = tables_of(read_block(ROOT / "README.md", "results"))[0]
-    assert [row[0:1] + row[2:] for row in table_of_readme[2:]] == [
+    table_of_summary = tables_of(read_block(PAGE, f"{world.name}-summary"))[0]
+    assert [row[0:1] + row[2:] for row in table_of_summary[2:]] == [
         row[0:1] + row[2:] for row in shown
     ]
 
 
 def test_a_sentence_about_a_task_follows_from_the_rows_of_the_docs() -> None:
-    rows, _ = rows_of_docs()
-    shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"]
-    kept = confirmed(rows, replicated(read_block(ROOT / "docs/results.md", "replication")))
+    rows, _ = rows_of_docs(DRAWN)
+    shipped = said_of(DRAWN)
+    kept = confirmed(rows, replicated(fresh_of(DRAWN)))
     # No table has the margins of the model, and what shapes_val chose is in the sentences alone.
     for task, subject in SUBJECTS.items():
         is_free = f"{measure_label('stable_score')}, chosen on" in shipped[subject]
@@ -105,7 +156,7 @@ def test_a_gain_that_other_scenes_lost_is_not_sure() -> None:
 
 
 def test_a_pooled_gain_weighs_its_parts_by_their_intervals() -> None:
-    row = {"margin": 3.0, "margin_low": 1.0, "margin_high": 5.0}
+    row: dict[Hashable, Any] = {"margin": 3.0, "margin_low": 1.0, "margin_high": 5.0}
     alike = pooled_words(row, "+1.0 (−1.0 to +3.0)", 9)
     assert "+2.0 points (+0.6 to +3.4), so it is small, but above 0" in alike
     surer = pooled_words(row, "−0.1 (−0.3 to +0.1)", 9)
@@ -120,15 +171,15 @@ def tables_of(text: str) -> list[list[list[str]]]:
     ]
 
 
-def rows_of_docs() -> tuple[pd.DataFrame, Margins]:
+def rows_of_docs(world: World) -> tuple[pd.DataFrame, Margins]:
     """Table of comparisons and margins by model, as far as docs/results.md has them."""
     names = {starred(measure_label(measure.name)): measure.name for measure in MEASURES}
     tasks = {label: task for task, label in TASK_LABELS.items()}
-    used, best, *of_tasks = tables_of(read_block(ROOT / "docs/results.md", "results"))[:-1]
-    margins = {
-        (tasks[header[0]], names[label], model): dict(
-            zip((f"margin{end}" for end in WITH_BOUNDS), numbers(cell), strict=True)
-        )
+    used, best, *of_tasks = tables_of(read_block(PAGE, f"{world.name}-results"))[:-1]
+    margins: dict[tuple[str, str, str], Mapping[Hashable, Any]] = {
+        (tasks[header[0]], names[label], model): {
+            f"margin{end}": value for end, value in zip(WITH_BOUNDS, numbers(cell), strict=True)
+        }
         for header, _, *lines in of_tasks
         for label, *cells in lines
         for model, cell in zip(MODELS, cells, strict=True)
@@ -147,9 +198,8 @@ def rows_of_docs() -> tuple[pd.DataFrame, Margins]:
             keys = dict(zip(("task", "measure", "model"), key, strict=True))
             found = {"protocol": protocol, "verdict": verdict if is_compared else None}
             rows.append({**keys, **found, **dict(relative), **margin})
-    unknown = {"chosen_by": 0.0, "choosing_margin": 1.0, "chosen_on": "shapes_val"}
-    unknown |= {"lowest": -1.0, "highest": 1.0}
-    return pd.DataFrame(rows).assign(**unknown), margins
+    found_rows = pd.DataFrame(rows).assign(chosen_by=0.0, choosing_margin=1.0, lowest=-1.0)
+    return found_rows.assign(chosen_on=world.chosen_on, highest=1.0), margins
 
 
 def masks_of_table(block: str) -> pd.DataFrame:

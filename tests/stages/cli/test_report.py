@@ -1,6 +1,5 @@
 """``usam report``: its screen, and its words without a page or a browser."""
 
-import json
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.cli.report import (
-    SHIPPED_RESULTS,
     choice_words,
     print_summary,
     shipped_gains,
@@ -23,9 +21,7 @@ from stages.tables.report_table import Results
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import PAGE
 from storage.split.split_cells import head_origin
-from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
-from tools.blocks import read_block
 
 
 @pytest.fixture
@@ -119,9 +115,3 @@ def test_without_features_nothing_is_said_of_the_heads_that_ship(evaluated: Path
     with chdir(evaluated):
         params = read_params()
     assert shipped_gains(params, SPLITS[0]) == {}
-
-
-def test_the_results_that_ship_are_those_of_the_readme() -> None:
-    readme = read_block(ROOT / "README.md", "results").replace(r"\*", "*")
-    for subject, words in json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"].items():
-        assert f"- **{subject}**: {words}" in readme

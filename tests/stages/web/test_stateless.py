@@ -40,7 +40,7 @@ def question(data: bytes = b"", **others: Any) -> dict[str, Any]:  # noqa: ANN40
 def test_an_image_is_answered_as_a_file_on_the_page_unless_heads_are_named() -> None:
     page = PageState()
     try:
-        answers = [answer(page, question(**heads)).json() for heads in ({}, {"heads": "mini"})]
+        answers = [answer(page, question() | heads).json() for heads in ({}, {"heads": "mini"})]
     finally:
         page.close()
     named = [[got["uncertainty"][key] for key in ("family", "model")] for got in answers]
