@@ -184,7 +184,7 @@ def rows_of_docs(world: World) -> tuple[pd.DataFrame, Margins]:
         for label, *cells in lines
         for model, cell in zip(MODELS, cells, strict=True)
     }
-    rows = []
+    rows: list[dict[Hashable, Any]] = []
     for protocol, (header, _, *lines) in ((USED, used), ("best", best)):
         for (label, *cells), task_label in product(lines, header[1:]):
             cell, task = cells[header.index(task_label) - 1], tasks[task_label]
@@ -193,11 +193,15 @@ def rows_of_docs(world: World) -> tuple[pd.DataFrame, Margins]:
             key = task, names[label], default_model(task, MODELS)
             verdict = "better" if "**" in cell else "worse" if cell.startswith("*") else "no better"
             is_compared = key[1] not in {BASELINE, *KNOWS_TRUTH}
-            relative = zip((f"relative{end}" for end in WITH_BOUNDS), numbers(cell), strict=False)
-            margin = margins.get(key, {}) if protocol == USED else {}
-            keys = dict(zip(("task", "measure", "model"), key, strict=True))
-            found = {"protocol": protocol, "verdict": verdict if is_compared else None}
-            rows.append({**keys, **found, **dict(relative), **margin})
+            ends = (f"relative{end}" for end in WITH_BOUNDS)
+            relative: dict[Hashable, Any] = dict(zip(ends, numbers(cell), strict=False))
+            margin = dict(margins.get(key, {})) if protocol == USED else {}
+            keys: dict[Hashable, Any] = dict(zip(("task", "measure", "model"), key, strict=True))
+            found: dict[Hashable, Any] = {
+                "protocol": protocol,
+                "verdict": verdict if is_compared else None,
+            }
+            rows.append({**keys, **found, **relative, **margin})
     found_rows = pd.DataFrame(rows).assign(chosen_by=0.0, choosing_margin=1.0, lowest=-1.0)
     return found_rows.assign(chosen_on=world.chosen_on, highest=1.0), margins
 
