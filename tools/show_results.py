@@ -591,14 +591,14 @@ def carried_table(page: Path) -> str:
         for key in drawn
         if key in photographs
     ]
-    return f"\\n{table(header, cells, left=(0, 1, 2, 5))}\\n"
+    return f"\n{table(header, cells, left=(0, 1, 2, 5))}\n"
 
 
 def margins_of(block: str) -> dict[tuple[str, str, str], str]:
     """Margins in the table of ``models_block``, by task, measure and model, of the models shown."""
     _, _, tables = block.partition(MARGINS)
     by_key = {}
-    for text in tables.split("\\n\\n"):
+    for text in tables.split("\n\n"):
         header, *lines = (line.strip("| ").split(" | ") for line in text.splitlines() or [""])
         tasks = [task for task, label in TASK_LABELS.items() if label == header[0]]
         for measure, *cells in lines[1:] if tasks else []:
