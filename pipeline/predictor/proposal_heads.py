@@ -26,6 +26,8 @@ class ProposalHeads:
     Raises a ValueError if the heads do not know the model, or a head is missing.
     """
 
+    family: str
+    """Family of the model."""
     model: str
     models: tuple[str, ...]
     """Models that the heads know, from small to large."""
@@ -46,8 +48,6 @@ class ProposalHeads:
     training_images: TrainingImages | None = None
     """Encoder statistics of the images from which the heads learned. None if they are unknown, or
     if the smallest model of the family, whose encoder computes them, is not available."""
-    family: str = ""
-    """Family of the model; empty if it is unknown."""
 
     def __post_init__(self) -> None:
         if self.model not in self.models:

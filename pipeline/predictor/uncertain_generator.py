@@ -68,9 +68,9 @@ class UncertainMaskGenerator:
         Returns
         -------
         Records of the official generator, in its order, with the additional entries
-        ``expected_iou``, ``gap``, ``direct_gap``, ``advice``, ``is_kept``, ``unlike_training`` and
-        ``caution``, as ``Uncertainty.to_dict`` gives them for a prompt. ``is_kept`` is always None:
-        no guarantee was calibrated on clicks of a grid.
+        ``expected_iou``, ``gap``, ``direct_gap``, ``advice``, ``is_kept``, ``unlike_training``,
+        ``caution``, ``family`` and ``model``, as ``Uncertainty.to_dict`` gives them for a prompt.
+        ``is_kept`` is always None: no guarantee was calibrated on clicks of a grid.
 
         Raises
         ------
@@ -113,6 +113,8 @@ class UncertainMaskGenerator:
             "is_kept": is_kept,
             "unlike_training": permission.unlike_training,
             "caution": "; ".join(filter(None, cautions)) or None,
+            "family": self._predictor.heads.family,
+            "model": predictions.model,
         }
 
 

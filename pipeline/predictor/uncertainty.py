@@ -169,7 +169,7 @@ class Uncertainty:
         ``is_kept``, ``mask_set``, ``unlike_training``, ``caution`` and ``h_a``.
         """
         return {
-            "family": self.family or None,
+            "family": self.family,
             "model": self.model,
             "selected": self.selected,
             "choice": None if self.choice is None else self.choice.to_dict(),

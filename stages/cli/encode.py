@@ -94,7 +94,8 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
             # The folder may be the user's, or have shards of other settings.
             with suppress(OSError):
                 work.rmdir()
-    print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
+    encoded = f"{counted(rows.n_rows, 'image')} by {family} {model}"
+    print(f"{printable(hidden(out))}: {encoded}, {bytes_text(n_bytes)}")
 
 
 def _written(cell: Cell, params: ExtractParams, images: Path, out: str) -> int:

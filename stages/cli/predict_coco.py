@@ -98,11 +98,13 @@ def predict_coco(  # noqa: PLR0913 - one for each option
                 images, prompted, answered, choice=choice, options=options, masks=masks
             )
         n_masks = _write(results, prompted, answered, sort, categories)
-        _report(results, n_masks, len(prompted), faults)
+        _report(results, n_masks, len(prompted), faults, made_by=f"{choice.family} {choice.model}")
         answered.forget()
 
 
-def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
+def _report(
+    results: Path, n_masks: int, n_images: int, faults: Sequence[str], *, made_by: str
+) -> None:
     """Print how many masks were predicted, and in how many images; raise if images were left out.
 
     ``n_images`` counts all images; ``faults`` has a line for each image that was left out. The
@@ -110,7 +112,7 @@ def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -
     all.
     """
     n_read = counted(n_images - len(faults), "image")
-    print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
+    print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read} by {made_by}")
     faults_file = results.with_name(f"{results.name}.faults.txt")
     write_lines(faults_file, faults if len(faults) > N_LISTED else ())
     if not faults:

@@ -234,7 +234,7 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
     """
     copied = (
         *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
-        *("advice", "is_kept", "unlike_training", "caution"),
+        *("advice", "is_kept", "unlike_training", "caution", "family", "model"),
     )
     return {
         "image_id": image.image_id,

@@ -10,7 +10,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import check_width, n_inputs
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.families import DRAWN, FAMILIES, models_of
+from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
@@ -65,8 +65,8 @@ def from_pretrained(
 
 
 def load_predictor(
-    family: str,
-    model: str,
+    family: str = PHOTOGRAPHS,
+    model: str | None = None,
     *,
     heads: str | Path | None = None,
     precision: Precision | None = None,
@@ -83,7 +83,8 @@ def load_predictor(
     Parameters
     ----------
     family, model
-        Names of the family and of its model, such as ``sam2.1`` and ``tiny``.
+        Names of the family and of its model, such as ``sam2.1`` and ``tiny``; by default, the
+        smallest model of the family.
     heads
         File that ``usam heads export`` wrote. By default, the file in the package for ``mini`` and
         ``mini-photos``, and the file that ``usam heads fetch`` wrote for other families.
@@ -131,6 +132,7 @@ def load_predictor(
     ((3, 192, 256), (3,), (3, 64, 64))
     """
     check_known("family", family, FAMILIES)
+    model = model or models_of(family)[0]
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
     file = head_file.read_head_file(path)
@@ -164,7 +166,7 @@ def _loaded(
     smallest = _smallest(choice)
     is_known = smallest is not None or choice.model == file.models[0]
     known = file if is_known else replace(file, training_images=None)
-    heads = _heads(choice.heads, known, choice.model, sam)
+    heads = _heads(replace(choice, file=known), sam)
     predictor = UncertainPredictor(sam, heads, smallest=smallest, **postprocessing)
     if choice.embeddings:
         predictor.stored_images = EmbeddingStores(
@@ -207,11 +209,12 @@ def _smallest(choice: ModelChoice) -> Sam | None:
     return load_sam(family, smallest, precision=choice.precision, device=choice.device)
 
 
-def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
-    """Make the heads for a model from a head file, after checks of their card and shapes.
+def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
+    """Make the heads of a choice for its model, after checks of their card and shapes.
 
     Heads for tokens of another width, of an unknown kind, or incomplete heads are an error.
     """
+    path, file, model = choice.heads, choice.file, choice.model
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
     is_mini = file.card["family"] == DRAWN
     kind = file.card["kind"]
@@ -225,6 +228,7 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
         for objective, head in file.weights.items():
             check_width(objective, head, width)
         return ProposalHeads(
+            choice.family,
             model,
             file.models,
             head_set_of(file.card),
@@ -237,7 +241,6 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,
-            family=file.card["family"],
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

@@ -1,5 +1,6 @@
 """Chooses a model and heads from options, the same for all commands and annotation backends."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -120,7 +121,8 @@ def default_family(images: Path | None = None) -> str:
     >>> default_family(Path("data/shapes/val/000001.png")), default_family(Path("photo.jpg"))
     ('mini', 'mini-photos')
     """
-    folders = () if images is None else images.resolve().parts
+    # As it is named: files of data/shapes may be links to DVC's cache.
+    folders = () if images is None else Path(os.path.normpath(images.absolute())).parts
     is_drawn = any(pair == SHAPES.parts for pair in pairwise(folders))
     return DRAWN if is_drawn else PHOTOGRAPHS
 

@@ -133,6 +133,7 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
     sam_score = cell.proposals().sam_score
     expected_iou = expected_ious(cell, head_set_of(choice.card), choice.file)
     rows_of = _rows_of(cells.table)
+    made_by = {"family": choice.family, "model": choice.model}
 
     def entry(row: int, image: PromptedImage, prompt: CocoPrompt) -> dict[str, Any]:
         selected = int(sam_score[row].argmax())
@@ -145,7 +146,7 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
             "annotation_id": prompt.annotation_id,
             "segmentation": coco_masks.rle(mask),
             "score": iou,
-            "uncertainty": _uncertainty(iou, float(sam_score[row, selected])),
+            "uncertainty": _uncertainty(iou, float(sam_score[row, selected])) | made_by,
         }
 
     def answer(_rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:

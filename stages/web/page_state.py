@@ -318,6 +318,7 @@ class PageState:
         self.default_heads = next(iter(self.models.choices))
         takes_both = family is None and not heads
         self.heads_of_files = PHOTOGRAPHS if takes_both else self.default_heads
+        """Name of the heads for files that a user brings; scenes have ``default_heads``."""
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()
@@ -368,10 +369,11 @@ class PageState:
 
     def _warm_up(self) -> None:
         """Answer a prompt, so that the first user need not wait for loading and compiling."""
-        predictor = self.models.predictor(self.default_heads, self.model)
         image = OpenImage(self.scenes[0].rgb)
         click = [image.width_px // 2, image.height_px // 2]
-        image.predictor_like(predictor).predict_uncertainties([PromptSet([click], [1])])
+        for heads in {self.default_heads, self.heads_of_files}:
+            predictor = self.models.predictor(heads, self.model)
+            image.predictor_like(predictor).predict_uncertainties([PromptSet([click], [1])])
 
 
 async def _page(request: Request) -> PageState:

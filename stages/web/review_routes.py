@@ -127,6 +127,7 @@ async def mask(page: Page, queue: Queue, candidate: Ranked, rank: int) -> dict[s
         "answer": {"selected": 0, "proposals": [_proposal(candidate, inside)]},
         "is_empty": candidate.is_empty,
         "words": _words(candidate),
+        "made_by": " ".join(uncertainty[key] for key in ("family", "model") if key in uncertainty),
         "sam_score": uncertainty["sam_score"],
         "advice": uncertainty["advice"],
         "caution": uncertainty["caution"],

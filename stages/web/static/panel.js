@@ -146,6 +146,7 @@ export function showChosen(answer, chosen) {
     H_Std: `${proposal.h_std.toFixed(2)} bits`,
     H_A: `${answer.h_a.toFixed(2)} bits`,
     area: `${(100 * proposal.area).toFixed(1)} %`,
+    "answered by": `${answer.family} ${modelWords(answer.model)}`,
   };
   const rows = Object.entries(facts).map(([name, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, words)));
   byId("facts").replaceChildren(...rows);

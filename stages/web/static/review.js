@@ -190,8 +190,9 @@ function changed() {
   byId("caution").hidden = !caution;
 }
 
-function becauseOf({ sam_score: samScore, advice, file, decision }) {
+function becauseOf({ made_by: madeBy, sam_score: samScore, advice, file, decision }) {
   const sentences = [`image ${file}`];
+  if (madeBy) sentences.unshift(`made by ${madeBy}`);
   if (samScore !== null) sentences.unshift(`SamScore ${samScore.toFixed(2)}`);
   if (advice.correction !== "none" && advice.correction !== "keep") {
     sentences.push(`most would help: ${advice.words} (+${advice.gain.toFixed(2)})`);

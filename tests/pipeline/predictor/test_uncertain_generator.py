@@ -108,8 +108,9 @@ def compare(ours: Records, theirs: Records) -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert set(one) - set(other) == {
             *("expected_iou", "gap", "direct_gap"),
-            *("advice", "is_kept", "unlike_training", "caution"),
+            *("advice", "is_kept", "unlike_training", "caution", "family", "model"),
         }
+        assert (one["family"], one["model"]) == ("mini", "tiny")
         mask, true_mask = one["segmentation"], other["segmentation"]
         if isinstance(mask, np.ndarray):
             # A logit of 0 up to rounding may fall on either side.

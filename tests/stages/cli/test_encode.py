@@ -57,7 +57,7 @@ def usam_encode(*options: str, out: str = str(STORE)) -> Result:
 def test_a_folder_becomes_a_store_of_its_images() -> None:
     done = usam_encode()
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("photos.zarr: 5 images, 1.")
+    assert done.stdout.startswith("photos.zarr: 5 images by mini-photos tiny, 1.")
     embeddings = open_embeddings(
         STORE, {"family": "mini-photos", "model": "tiny", "precision": "fp32"}
     )

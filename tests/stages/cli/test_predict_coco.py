@@ -76,7 +76,7 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str, masks
     options = ("--prompt", prompt, "--masks", masks, "--family", family)
     result = usam("images", "asked.json", "found.json", *options)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout == "found.json: 3 masks in 2 images\n"
+    assert result.stdout == f"found.json: 3 masks in 2 images by {family} tiny\n"
     notes = [line for line in result.stderr.splitlines() if line.startswith("note")]
     assert notes == [NOTE] * (masks == "best")
     assert not Path("found.json.work").exists()
@@ -101,6 +101,7 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str, masks
         assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[taken.proposal], abs=1e-5)
         assert (told["caution"] or "") == found.caution
         assert told["advice"]["words"] == found.advice.words
+        assert (told["family"], told["model"]) == (family, "tiny")
     assert (n_changed > 0) == (masks == "best")
 
 
@@ -125,14 +126,14 @@ def test_everything_in_the_images_is_found_and_read_by_coco_s_tools() -> None:
         for image_id in (11, 12)
         for one in generator.generate(Image.open(f"images/{image_id}.png").convert("RGB"))
     ]
-    assert result.stdout == f"found.json: {len(expected)} masks in 2 images\n"
+    assert result.stdout == f"found.json: {len(expected)} masks in 2 images by mini-photos tiny\n"
     loaded = COCO("asked.json").loadRes("found.json")
     assert len(loaded.getAnnIds()) == len(expected) > 3
     for entry, (image_id, record) in zip(entries(), expected, strict=True):
         assert (entry["image_id"], entry["segmentation"]) == (image_id, record["segmentation"])
         assert entry["score"] == record["expected_iou"]["own"]
         assert entry["uncertainty"]["sam_score"] == record["predicted_iou"]
-        for name in ("expected_iou", "gap", "direct_gap", "advice", "is_kept"):
+        for name in ("expected_iou", "gap", "direct_gap", "advice", "is_kept", "family", "model"):
             assert entry["uncertainty"][name] == record[name]
 
 
@@ -188,7 +189,7 @@ def test_a_broken_image_is_named_the_rest_goes_on_and_only_it_is_done_again(
     Path("images/11.png").write_bytes(whole[:200])
     result = usam("images", "asked.json", "found.json")
     assert result.exit_code == 1
-    assert result.stdout == "found.json: 1 mask in 1 image\n"
+    assert result.stdout == "found.json: 1 mask in 1 image by mini-photos tiny\n"
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "1 of 2 images left out" in error
     assert "images/11.png must be a readable image" in error

@@ -96,7 +96,7 @@ def assert_equal(found: object, expected: object, what: str = "") -> None:
 
 def own_heads(root: Path, model: str, head_set: HeadSet) -> ProposalHeads:
     found = read_head_file(root / head_set_path(TRAIN_SPLIT, head_set))
-    return ProposalHeads(model, found.models, head_set, found.weights)
+    return ProposalHeads("mini", model, found.models, head_set, found.weights)
 
 
 @cache

@@ -47,6 +47,14 @@ def test_mini_models_load_with_the_heads_that_ship(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_name_the_smallest_model_for_photographs_answers_and_says_so() -> None:
+    predictor = load_predictor()
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty(*CLICK)
+    assert (found.family, found.model) == ("mini-photos", "tiny")
+    assert load_predictor(model="large").heads.model == "large"
+
+
 def test_a_box_and_clicks_where_the_mask_is_wrong_bring_it_to_the_object() -> None:
     # At the upper edge, where a click takes another object with it.
     drawn_scene = draw_scene(scene_seeds(DEMO_SEED, "val", 10)[-1], DEMO_SIZE_PX)

@@ -24,16 +24,25 @@ MOST_BYTES = 24_000_000
         ("data/shapes/val/../../photos", PHOTOGRAPHS),
         ("data/shapes.jpg", PHOTOGRAPHS),
         ("shapes/data/1.png", PHOTOGRAPHS),
-        ("link.png", DRAWN),
     ],
 )
 def test_files_below_the_folder_of_drawn_scenes_are_for_mini_and_all_others_for_mini_photos(
     images: str | None, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("link.png").symlink_to("data/shapes/val/1.png")
     path = Path(images) if images else None
     assert default_family(path) == choose_model(images=path).family == family
+
+
+def test_a_scene_stays_one_where_dvc_links_it_to_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/shapes/val").mkdir(parents=True)
+    Path("data/shapes/val/1.png").symlink_to(tmp_path / ".dvc" / "cache" / "1")
+    assert default_family(Path("data/shapes/val/1.png")) == DRAWN
+    monkeypatch.chdir("data/shapes/val")
+    assert default_family(Path("1.png")) == DRAWN
 
 
 def test_a_family_or_heads_that_are_named_win(tmp_path: Path) -> None:

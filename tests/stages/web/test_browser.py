@@ -66,6 +66,36 @@ def test_an_image_is_dropped_answered_and_downloaded(browser: Browser, address: 
             np.testing.assert_array_equal(np.asarray(Image.open(file)), 255 * mask)
 
 
+def test_the_heads_are_those_for_scenes_or_files_until_the_user_chooses_some(
+    browser: Browser,
+) -> None:
+    state = PageState()
+    with served(state) as address, tab(browser, address, may_be_refused=True) as page:
+        heads, answerer = page.get_by_label("Heads"), page.locator("#facts div").last
+        expect(heads).to_have_value("mini")
+        click_at(page, 128, 128)
+        expect(answerer).to_have_text("answered bymini tiny")
+        drop(page, "broken.png", png(drawn())[:2000])
+        expect(page.get_by_role("alert")).to_contain_text("image must be readable, got")
+        expect(heads).to_have_value("mini")
+        drop(page, "photo.png", png(drawn()))
+        expect(heads).to_have_value("mini-photos")
+        expect(page.locator("#drawn-only")).to_be_hidden()
+        click_at(page, 128, 128, n_answers=2)
+        expect(answerer).to_have_text("answered bymini-photos tiny")
+        heads.select_option("mini")
+        answered(page, 3)
+        expect(page.locator("#drawn-only")).to_be_visible()
+        page.reload()
+        answered(page, 1)
+        expect(answerer).to_have_text("answered bymini tiny")
+        heads.select_option("mini-photos")
+        page.get_by_role("button", name="Scene 2").click()
+        open_scene(page, 2)
+        expect(heads).to_have_value("mini-photos")
+    state.close()
+
+
 def test_a_broken_image_is_refused_and_the_one_before_stays(browser: Browser, address: str) -> None:
     with tab(browser, address, may_be_refused=True, scene=SCENE) as page:
         click_at(page, 120, 80)
