@@ -260,6 +260,7 @@ def test_nothing_is_declared_in_another_way() -> None:
 
 NO_DEPENDENCY: Final = (
     "storage/checkpoints/mini_weights/",
+    "storage/checkpoints/mini_photos_weights/",
     "storage/head_files/",
     "stages/cli/shipped_results.json",
     "stages/web/scenes.csv",

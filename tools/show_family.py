@@ -48,6 +48,9 @@ CARDS: Final = {"mini": Path("docs/mini.md"), "mini-photos": Path("docs/mini_pho
 
 BSDS500: Final = Path("data/BSDS500")
 
+N_SCENES: Final = 40
+"""Drawn scenes: those of ``shapes_val`` in ``params/results.yaml``."""
+
 N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
 
@@ -65,8 +68,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 def main(arguments: list[str]) -> None:
     """Rewrite the blocks of the cards, or print the scores of a state."""
     torch.set_num_threads(1)
-    shapes = read_params().shapes
-    drawn = list(drawn_images(shapes.seed, "val", shapes.n_val_images))
+    drawn = list(drawn_images(read_params().shapes.seed, "val", N_SCENES))
     match arguments:
         case [family, state]:
             print(scores_block(_answers(_trained(family, Path(state)), drawn)))

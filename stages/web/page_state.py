@@ -311,6 +311,8 @@ class PageState:
         images: str | None = None,
         review: ReviewQueue | None = None,
     ) -> None:
+        if embeddings and not heads:
+            family = family or signature_of(embeddings[0]).get("family")
         needs_weights = review is None or not review.source.cached_family
         files = offered_heads(heads, family, needs_weights=needs_weights)
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)

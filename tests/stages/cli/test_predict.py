@@ -354,7 +354,7 @@ def test_a_choice_that_is_not_to_be_had_is_refused_in_a_line(option: str, messag
 
 def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
     Image.fromarray(load_sample_images().images[0]).save("china.png")
-    found = usam_predict("china.png", "--click", "320,213")
+    found = usam_predict("china.png", "--click", "320,213", *MINI)
     assert found.exit_code == 0
     assert " bits. No advice.\n" in found.stdout
     assert "No choice of masks: the image is unlike the training images.\n" in found.stdout

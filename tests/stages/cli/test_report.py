@@ -27,7 +27,7 @@ from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 @pytest.fixture
 def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = SimpleNamespace(eval_splits=(), report=SimpleNamespace(chosen_on=None))
+    settings = SimpleNamespace(eval_splits=(), report=SimpleNamespace(chosen_on=None, paper={}))
     monkeypatch.setattr("stages.cli.report.read_params", lambda: settings)
 
 

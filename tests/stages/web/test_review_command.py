@@ -15,7 +15,9 @@ from pipeline.predictor import UncertainPredictor, coco_masks
 from stages.cli.app import app
 from stages.program.stopping import kept_work
 from stages.review.decisions import Decision, Decisions, one_writer
+from storage.checkpoints.weights import named_weights
 from storage.images.image_files import reads_heif
+from storage.outputs.coco_results import signature_of_masks
 from storage.outputs.records import append_line, append_lines, read_lines
 from tests.fixtures.predictors import drawn
 
@@ -216,9 +218,9 @@ def test_a_review_goes_on_with_the_family_of_its_masks(encoded: list[np.ndarray]
     assert (continued.exit_code, len(encoded)) == (0, n_encoded), continued.stderr
     assert masks.read_bytes() == before
     refused = usam(*export, "--family", "mini-photos")
-    assert "(weights: mini tiny -> mini-photos tiny, heads: " in refused.stderr
+    assert "; weights: mini tiny -> mini-photos tiny)" in refused.stderr
     assert usam(*export, "--replace").exit_code == 0
-    assert exported()[0]["uncertainty"]["family"] == "mini-photos"
+    assert named_weights(signature_of_masks(masks)["weights"]) == "mini-photos tiny"
 
 
 def test_a_second_review_of_a_folder_is_refused_but_not_its_other_half_and_no_export(
