@@ -78,7 +78,7 @@ def test_a_store_keeps_its_family_unless_it_is_replaced() -> None:
         assert usam_encode(*options).exit_code == 0
         open_embeddings(STORE, {"family": family})
     refused = usam_encode("--family", "mini")
-    assert "under other inputs (family: mini-photos -> mini)" in refused.stderr
+    assert "under other inputs (family: mini-photos -> mini, weights: " in refused.stderr
 
 
 def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(

@@ -137,7 +137,7 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
         ({"prepare": {"seed": True}}, "prepare.seed must be a valid integer, got True"),
         (
             {"extract": {"family": "sam9"}},
-            "extract.family must be 'mini', 'sam2', .* got 'sam9'",
+            "extract.family must be 'mini', 'mini-photos', .* got 'sam9'",
         ),
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
         ({"extract": {"decoder_batch": 0}}, "extract.decoder_batch must .* 1 or be 'auto', got 0"),

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pytest
 
+from pipeline.sam.families import EMBEDDED
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError, WeightsError
 from storage.head_files.calibrated_scores import (
@@ -199,12 +200,9 @@ def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() 
     )
 
 
-def test_heads_ship_for_the_mini_family_alone() -> None:
-    assert shipped_heads().is_file()
-    assert family_heads("mini") == shipped_heads()
-    assert [path.name for path in shipped_heads().parent.glob("*.safetensors")] == [
-        "mini.safetensors"
-    ]
+def test_heads_ship_for_the_embedded_families_alone() -> None:
+    shipped = {family_heads(family) for family in EMBEDDED}
+    assert shipped == {*shipped_heads().parent.glob("*.safetensors")}
     assert family_heads("sam2") == Path("checkpoints/heads/sam2.safetensors")
 
 
