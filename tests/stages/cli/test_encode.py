@@ -78,7 +78,7 @@ def test_a_store_keeps_its_family_unless_it_is_replaced() -> None:
         assert usam_encode(*options).exit_code == 0
         open_embeddings(STORE, {"family": family})
     refused = usam_encode("--family", "mini")
-    assert "under other inputs (family: mini-photos -> mini, " in refused.stderr
+    assert "under other inputs (family: mini-photos -> mini, weights: " in refused.stderr
 
 
 def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
@@ -99,14 +99,15 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
     assert not STORE.exists()
     with encoded_images() as encoded:
         assert usam_encode().exit_code == 0
-        assert len(encoded) < len(SIZES_PX), "one shard was there"
+        n_lacking = len(encoded)  # shards of two images or one, in any order
+        assert n_lacking in {3, 4}, "a shard was there"
         whole = files_of(STORE)
         assert usam_encode().exit_code == 0
-        assert len(encoded) == 3
+        assert len(encoded) == n_lacking
         assert files_of(STORE) == whole
         flip(STORE / "finer_level/c.0.0.0.0")
         assert usam_encode().exit_code == 0
-        assert len(encoded) == 5, "the damaged shard"
+        assert len(encoded) == n_lacking + 2, "the damaged shard"
     assert files_of(STORE) == whole
     shutil.copy(IMAGES / "large.png", IMAGES / "a_first.png")
     with encoded_images() as encoded:

@@ -352,9 +352,21 @@ def test_a_choice_that_is_not_to_be_had_is_refused_in_a_line(option: str, messag
     assert refused.stderr.strip().splitlines()[-1].startswith("error: ")
 
 
-def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
-    Image.fromarray(load_sample_images().images[0]).save("china.png")
-    found = usam_predict("china.png", "--click", "320,213", *MINI)
+def test_a_photograph_gets_advice_and_numbers_without_a_mark() -> None:
+    for k, rgb in enumerate(load_sample_images().images):
+        Image.fromarray(rgb).save(f"{k}.png")
+        found = usam_predict(f"{k}.png", "--click", "320,213")
+        assert (found.exit_code, found.stderr) == (0, "")
+        assert "Advice: " in found.stdout
+        assert "?" not in found.stdout
+        assert "Caution" not in found.stdout
+
+
+@pytest.mark.parametrize("family", ["mini", "mini-photos"])
+def test_an_unlike_image_gets_marked_numbers_and_no_advice(family: str) -> None:
+    unlike = {"mini": load_sample_images().images[0], "mini-photos": drawn()}
+    Image.fromarray(unlike[family]).save("unlike.png")
+    found = usam_predict("unlike.png", "--click", "120,80", "--family", family)
     assert found.exit_code == 0
     assert " bits. No advice.\n" in found.stdout
     assert "No choice of masks: the image is unlike the training images.\n" in found.stdout
