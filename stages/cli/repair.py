@@ -70,13 +70,13 @@ def repair(
         steps = {s.name: s for s in steps_of(read_yaml(PIPELINE), read_yaml(PARAMS_FILE))}
         plan = _look(_outputs(path, steps), steps)
         _print(plan)
-        faulty, tried = {*plan}, set[tuple[Path, str]]()
+        faulty, tried, changed = {*plan}, set[tuple[Path, str]](), list[Path]()
         while not dry_run and (todo := _first(plan, tried)):
             tried |= {(output, way) for output, (_, way) in todo.items()}
             tried |= {
                 (out, way) for _, way in todo.values() if way in steps for out in steps[way].outs
             }
-            changed = _carry_out(todo, steps)
+            changed += _carry_out(todo, steps)
             again = _look([*plan], steps) | _outdated(changed, steps, tried)
             _print({output: entry for output, entry in again.items() if plan.get(output) != entry})
             plan = again
@@ -226,14 +226,19 @@ def _record(stage: str) -> None:
 def _outdated(
     changed: Sequence[Path], steps: Mapping[str, Step], tried: Collection[tuple[Path, str]]
 ) -> Plan:
-    """Plan of the stages that read changed outputs and have not run since."""
-    return {
-        output: ("of other inputs", name)
+    """Plan of the first stage that reads changed outputs and has not run: others may read its own.
+
+    ``changed`` are all outputs that were changed until now.
+    """
+    readers = readers_of(changed)
+    entries = [
+        (output, name)
         for name in steps
-        if name in readers_of(changed)
+        if name in readers
         for output in steps[name].outs
         if (output, name) not in tried
-    }
+    ]
+    return {output: ("of other inputs", name) for output, name in entries if name == entries[0][1]}
 
 
 def _print(plan: Plan) -> None:

@@ -266,12 +266,16 @@ def test_new_bytes_are_recorded_and_stages_that_read_them_run_again(
     fixed = "; open('new', 'w').write('fixed'); os.replace('new', 'fixed')"
     Path("timed.py").write_text(made.format("str(time.time_ns())", "timed") + fixed)
     Path("shown.py").write_text(made.format("'at ' + open('timed').read()", "shown"))
-    for script in ("timed", "shown"):
+    Path("drawn.py").write_text(made.format("open('shown').read() + '!'", "drawn"))
+    Path("page.py").write_text(made.format("open('timed').read() + open('drawn').read()", "page"))
+    for script in ("timed", "shown", "drawn", "page"):
         subprocess.run([sys.executable, f"{script}.py"], check=True)
     commit_outputs(
         "symlink",
         timed={"cmd": "python timed.py", "outs": ["timed", "fixed"]},
         shown={"cmd": "python shown.py", "deps": ["timed"], "outs": ["shown"]},
+        drawn={"cmd": "python drawn.py", "deps": ["shown"], "outs": ["drawn"]},
+        page={"cmd": "python page.py", "deps": ["timed", "drawn"], "outs": ["page"]},
     )
     assert repair("timed").stdout == "nothing is damaged or missing in timed\n"
     rot(Path("timed"))
@@ -287,7 +291,7 @@ def test_new_bytes_are_recorded_and_stages_that_read_them_run_again(
     assert planned(result) == [
         ["timed", "damaged", "timed"],
         ["fixed", "damaged", "timed"],
-        ["shown", "of other inputs", "shown"],
+        *([name, "of other inputs", name] for name in ("shown", "drawn", "page")),
     ]
     assert result.exit_code == 0
     assert Path("shown").read_text() == f"at {Path('timed').read_text()}"
