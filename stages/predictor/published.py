@@ -27,6 +27,13 @@ THEIR_NAMES: Final[Mapping[str, str]] = {
 """Objective of a head -> folder of the authors' file ``model.pth`` for it."""
 
 
+FAULTS: Final = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, AttributeError),
+    *(ValueError, TypeError),
+)
+"""Types of the errors that PyTorch raises for a file that holds no tensors of a head."""
+
+
 def read_published(folder: Path, family: str) -> HeadFile:
     """Read the nine heads of UncertainSAM's authors for a family, without running their pickles.
 
@@ -70,7 +77,7 @@ def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
         check_head(objective, head)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"published heads must have {path}, got no such file") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+    except FAULTS as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise WeightsError(f"{path} must hold the tensors of a head, got: {reason}") from error
     hidden = len(head["layers.0.bias"])

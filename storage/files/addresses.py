@@ -88,7 +88,8 @@ def files_at(where: str | Path) -> Files:
         return _on_disk(address, Path(place))
     is_zip = address.endswith(ZIP) and scheme != "dvc"
     opened = _zipped if is_zip else OPENERS.get(scheme, _with_fsspec)
-    with named_failures(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
+    faults = (OSError, ValueError, TypeError, ImportError, zipfile.BadZipFile)
+    with named_failures(address, faults):
         store, failures = opened(address)
     return Files(hidden(address), store, failures)
 

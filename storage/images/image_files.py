@@ -48,6 +48,7 @@ DECODER_ERRORS: Final = (
     TypeError,
     struct.error,
     zlib.error,
+    RuntimeError,  # of libavif
     subprocess.SubprocessError,  # some of Pillow's decoders run a program
     *BOMB,
 )

@@ -117,6 +117,7 @@ def changed(**tensors: torch.Tensor) -> dict[str, torch.Tensor]:
         (lambda: save(TheirMlp(hidden=256).state_dict()), "must be 512 wide, got 256"),
         (lambda: save(changed(extra=torch.ones(1))), "hold the tensors of a head, got: head iou"),
         (lambda: save([1, 2]), "must hold the tensors of a head, got: 'list' object"),
+        (lambda: save(changed(layers__0__weight=torch.zeros(1, 1).to_sparse())), "got: can't conv"),
         (lambda: save({"layers.0.weight": Dangerous()}), "must hold the tensors of a head, got: "),
         (lambda: LARGE.write_bytes(pickle.dumps(Dangerous())), "must hold the tensors of a head"),
     ],

@@ -99,6 +99,7 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
         ("dvc:///nowhere@v1/x", "^dvc:///nowhere@v1/x must be readable, got: .*nowhere"),
         ("dvc://{}@v9/x", "^dvc://.*@v9/x must be readable, got: unknown Git revision 'v9'$"),
         ("dvc://{}@main/cache/x", "^dvc://.*@main/cache/x must be a Zarr store, got none$"),
+        ("reference://x", "^reference://x must be readable, got: .*argument"),
         ("memory://lab/none.zarr", "^memory://lab/none.zarr must be a Zarr store, got none$"),
         ("s3://lab/x.zarr", "^credentials of S3 must be set in .*, got none$"),
     ],

@@ -189,7 +189,7 @@ def test_a_broken_chunk_in_the_middle_of_a_png_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "TIFF", "GIF", "WEBP"])
+@pytest.mark.parametrize("format_name", readable_formats())
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # damaged metadata of TIFF
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
