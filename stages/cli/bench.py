@@ -13,7 +13,7 @@ from pipeline.views import default_view
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
-from stages.settings.parsing import ParamsError, parse
+from stages.settings.parsing import ParamsError, check_known, parse
 
 if TYPE_CHECKING:
     from stages.extraction.speed import ExtractionSpeed
@@ -47,6 +47,8 @@ def extraction(  # noqa: PLR0913 - each is an option
     options = {"family": family, "precision": precision, "device": device, **batches}
     with reported_errors():
         params, models = _settings({**options, "weights": "random-0"})
+        for name in model or ():
+            check_known("model", name, models_of(params.family))
         try:
             default_view(view)
         except ValueError as error:

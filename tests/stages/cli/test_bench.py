@@ -50,7 +50,13 @@ def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None
 
 
 @pytest.mark.usefixtures("root")
-def test_an_extraction_in_an_unknown_view_is_refused() -> None:
-    result = CliRunner().invoke(app, ["bench", "extraction", "--view", "fog"])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: view must be one of identity, vflip, ")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--view", "view must be one of identity, vflip, "), ("--model", "model must be one of tiny")],
+)
+def test_an_extraction_in_an_unknown_view_or_by_an_unknown_model_is_refused(
+    option: str, message: str
+) -> None:
+    result = CliRunner().invoke(app, ["bench", "extraction", option, "fog"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {message}")
