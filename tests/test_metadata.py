@@ -24,13 +24,17 @@ ZENODO: Final[dict[str, Any]] = json.loads((ROOT / ".zenodo.json").read_text("ut
 """What Zenodo takes for the record of a release; it has the version from the tag."""
 
 
+OF_CODE = PROJECT["license"].removesuffix(" AND LicenseRef-mini-photos")
+"""Licence of the code and of all files but the weights and heads of one family."""
+
+
 def test_the_citation_is_of_this_version_and_its_authors() -> None:
     assert CITATION["cff-version"] == "1.2.0"
     assert CITATION["title"] == PROJECT["name"]
     assert CITATION["version"] == PROJECT["version"]
-    assert CITATION["license"] == PROJECT["license"]
+    assert CITATION["license"] == OF_CODE
     assert CITATION["authors"] == PROJECT["authors"] == ZENODO["creators"]
-    assert [ZENODO[key] for key in ("title", "license")] == [PROJECT["name"], PROJECT["license"]]
+    assert [ZENODO[key] for key in ("title", "license")] == [PROJECT["name"], OF_CODE]
     assert ZENODO["keywords"] == PROJECT["keywords"]
     assert f"Copyright 2026 {PROJECT['authors'][0]['name']}" in (ROOT / "LICENSE").read_text(
         "utf-8"

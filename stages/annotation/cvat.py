@@ -67,7 +67,6 @@ def create(  # noqa: PLR0913 - one for each option
         "min_score": min_score,
         "min_stability": min_stability,
     }
-    options = grid_options(grid, "everything", is_everything=bool(everything))
     choice = choose_model(
         family,
         model,
@@ -76,6 +75,7 @@ def create(  # noqa: PLR0913 - one for each option
         precision=precision,
         embeddings=(embeddings,) if embeddings else (),
     )
+    options = grid_options(grid, "everything", is_everything=bool(everything), family=choice.family)
     check_masks(masks, choices_of(choice.card))
     predictor = load_chosen(choice)
     return (

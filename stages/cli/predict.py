@@ -84,7 +84,9 @@ def predict(  # noqa: PLR0913 - one for each option
         masks = command_options.BEST if best_mask else command_options.SELECTED
         command_options.check_masks(masks, choices_of(choice.card))
         question = _question(image, choice, costs, save=save, masks=masks)
-        options = command_options.grid_options(vars(grid), "--everything", is_everything=everything)
+        options = command_options.grid_options(
+            vars(grid), "--everything", is_everything=everything, family=choice.family
+        )
         if everything:
             if best_mask:
                 raise ParamsError("--best-mask must be given with a prompt, got --everything")

@@ -79,12 +79,13 @@ def predict_coco(  # noqa: PLR0913 - one for each option
         _check_paths(images, annotations, results)
         prompted = read_checked_prompts(annotations, prompt)
         categories = _categories(annotations, prompt, prompted, form)
+        choice = model_options.choose(images)
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
             is_everything=prompt == coco.EVERYTHING,
+            family=choice.family,
         )
-        choice = model_options.choose(images)
         check_masks(masks, choices_of(choice.card))
         origin = {
             "annotations": sha256_file(annotations),

@@ -60,14 +60,22 @@ class GridOptions:
     """Options of commands that segment everything; None stands for the default in ``GRID``."""
 
     points_per_side: Annotated[
-        int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
+        int | None,
+        typer.Option(
+            help="For everything: clicks per row of the grid; 32 by default, 16 of mini-photos."
+        ),
     ] = None
     min_score: Annotated[
-        float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
+        float | None,
+        typer.Option(
+            help="For everything: lowest SamScore to keep; 0.8 by default, 0.4 of mini-photos."
+        ),
     ] = None
     min_stability: Annotated[
         float | None,
-        typer.Option(help="For everything: lowest stability to keep; 0.95 by default."),
+        typer.Option(
+            help="For everything: lowest stability to keep; 0.95 by default, 0.6 of mini-photos."
+        ),
     ] = None
 
 

@@ -20,6 +20,7 @@ from pipeline.predictor.prompt_sets import (
     parse_one,
 )
 from pipeline.prompt_kinds import PromptError
+from pipeline.sam.families import PHOTOGRAPHS
 from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets.coco import USABLE, PromptedImage, read_prompts
@@ -30,6 +31,11 @@ MAX_POINTS: Final = 1000
 
 GRID: Final = {"points_per_side": 32, "min_score": 0.8, "min_stability": 0.95}
 """Options of a grid -> their defaults, which are SAM2's."""
+
+GRID_OF: Final = {
+    PHOTOGRAPHS: {"points_per_side": 16, "min_score": 0.4, "min_stability": 0.6},
+}
+"""Defaults of families whose masks of photographs hardly reach SAM2's thresholds."""
 
 SELECTED: Final = "selected"
 
@@ -150,11 +156,11 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
 
 
 def grid_options(
-    grid: Mapping[str, Any], everything: str, *, is_everything: bool
+    grid: Mapping[str, Any], everything: str, *, is_everything: bool, family: str
 ) -> dict[str, Any]:
     """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
 
-    ``grid`` has the options by the names in ``GRID``, None for the default. Without
+    ``grid`` has the options by the names in ``GRID``, None for the family's default. Without
     ``is_everything`` there is no grid: the result is empty, and a set option is refused.
     ``everything`` is the name of the option that asks for a grid, for this error message.
 
@@ -172,7 +178,8 @@ def grid_options(
                 )
         return {}
     points_per_side, min_score, min_stability = (
-        default if grid[name] is None else grid[name] for name, default in GRID.items()
+        default if grid[name] is None else grid[name]
+        for name, default in GRID_OF.get(family, GRID).items()
     )
     if not 1 <= points_per_side <= MAX_POINTS:
         raise ParamsError(

@@ -101,11 +101,6 @@ def review(  # noqa: PLR0913 - one for each option
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
         if export is not None:
             check_output(export, EXPORT_BEGINS, [Path(source), *folder.glob("*.jsonl")])
-        options = grid_options(
-            vars(grid),
-            f"--prompt {coco.EVERYTHING}",
-            is_everything=review_source.prompt == coco.EVERYTHING,
-        )
         if not (model_options.family or model_options.heads or model_options.embeddings):
             family: str | None = review_source.cached_family
             model = model_options.model
@@ -116,6 +111,12 @@ def review(  # noqa: PLR0913 - one for each option
             family = family if family in FAMILIES else None
             model_options = replace(model_options, family=family, model=model)
         choice = model_options.choose(review_source.images)
+        options = grid_options(
+            vars(grid),
+            f"--prompt {coco.EVERYTHING}",
+            is_everything=review_source.prompt == coco.EVERYTHING,
+            family=choice.family,
+        )
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"
         with nullcontext() if export else one_writer(path):

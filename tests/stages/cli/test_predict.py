@@ -23,7 +23,7 @@ from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import COMMANDS, app
 from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import GRID, grid_options
+from stages.predictor.command_options import GRID, GRID_OF, grid_options
 from stages.predictor.loading import load_predictor
 from storage.head_files.tensors import read_tensors
 from storage.rle import decode_rle
@@ -267,10 +267,18 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
     official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
     names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh")
-    defaults = grid_options(dict.fromkeys(GRID), "--everything", is_everything=True)
+    defaults = grid_options(
+        dict.fromkeys(GRID), "--everything", is_everything=True, family="sam2.1"
+    )
     assert defaults == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
-    assert all(f"{default} by default" in help_text for default in GRID.values())
+    of_photos = GRID_OF["mini-photos"]
+    for name, default in GRID.items():
+        assert f"{default} by default, {of_photos[name]} of mini-photos" in help_text
+    found = grid_options(
+        dict.fromkeys(GRID), "--everything", is_everything=True, family="mini-photos"
+    )
+    assert list(found.values()) == list(of_photos.values())
 
 
 WITHOUT_TORCH = """
