@@ -20,7 +20,10 @@ from tests.fixtures.project_copy import copy_files
 
 pytestmark = pytest.mark.slow
 
-OF_THE_REPOSITORY: Final = {"storage/checkpoints/mini_weights/curve.csv"}
+OF_THE_REPOSITORY: Final = {
+    "storage/checkpoints/mini_weights/curve.csv",
+    "storage/checkpoints/mini_photos_weights/curve.csv",
+}
 """Files of the packages that only tell how others were made."""
 
 PROGRAM: Final = """
