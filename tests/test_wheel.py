@@ -138,7 +138,7 @@ def test_pip_brings_a_damaged_file_back_with_the_option_that_the_message_names(
 
     run([*pip, str(wheel)], cwd=tmp_path)
     assert faults() == []
-    (weights,) = root.rglob("tiny.safetensors")
+    (weights,) = root.rglob("mini_weights/tiny.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     (fault,) = faults()
     (option,) = re.findall(r"install usam-cache again, with pip's option (\S+)$", fault)

@@ -5,12 +5,23 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipeline.decisions import choose
+from pipeline.decisions import Decisions, choose
 from pipeline.predictor.advice import CORRECTIONS, KEEP, Costs
 from pipeline.scoring.bootstrap import Resampled, Resamples, resample_groups, resampled_means
 from stages.page.labels import DASH
 from tools.answers import CLICK, N_RESAMPLES
 from tools.blocks import table, with_interval
+
+NEVER: Final = 1.0
+"""Cost of a correction that is not available: no mask gains as much."""
+
+BUDGETS: Final = (
+    Costs(),
+    Costs(0.05, 0.05),
+    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
+)
+"""Costs under which the advice is judged: the defaults, then costs at which the large model costs
+as much as a click."""
 
 OFFERED: Final = {"model": Costs(larger_model=0.05), "prompt": Costs(click=0.05)}
 """Costs under which corrections are judged that the defaults never advise."""
@@ -101,6 +112,40 @@ def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples
     of_advised, share, everywhere = sums.T
     differences: Resampled = of_advised / np.where(share, share, np.nan) - everywhere
     return differences
+
+
+def regret_table(rows: pd.DataFrame) -> str:
+    """Regret that the advice saves, compared with other ways to choose."""
+    header = (
+        *("cost of a click or the large model", "of a person"),
+        *("less regret than the best fixed choice", "than by SamScore"),
+    )
+    resamples = _resamples(rows)
+    lines = []
+    for costs in BUDGETS:
+        decisions = Decisions(net_gains(rows, costs))
+        by_advice = decisions.chosen(advised(rows, costs))
+        by_score = decisions.by_score(rows["sam_score"].to_numpy())
+        savings = np.stack([by_advice - decisions.best_fixed, by_advice - by_score], axis=1)
+        lines.append(
+            [
+                *(DASH if cost == NEVER else f"{cost:g}" for cost in (costs.click, costs.person)),
+                *(
+                    with_interval(saved, resamples.n_groups, "+.3f")
+                    for saved in resampled_means(savings, resamples).T
+                ),
+            ]
+        )
+    return table(header, lines, left=())
+
+
+def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
+    """True gain of each of ``CORRECTIONS`` for each object, less its cost."""
+    gains = [
+        (rows[f"iou {name}"] - rows[f"iou {KEEP}"] - cost).to_numpy()
+        for name, cost in costs.by_correction.items()
+    ]
+    return np.stack(gains, axis=1)
 
 
 def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def choose_scenes(predictor: UncertainPredictor) -> tuple[OfferedScene, ...]:
-    """README's scene first; for each other advice, the first scene of a random order that gets it.
+    """README's scene first; for each other advice, the first other scene of a random order with it.
 
     A click is in the centre of an object that is not small, and the clicks a pixel beside it get
     the same advice, so that rounding on another machine does not change it. The ground truth
@@ -63,6 +63,8 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[OfferedScene, ...]:
     shown = median_scene(predictor)
     by_advice = {shown.advice: shown}
     for number in np.random.default_rng(ORDER_SEED).permutation(N_DEMO_SCENES).tolist():
+        if number in {scene.number for scene in by_advice.values()}:
+            continue
         for scene, _, _ in _candidates(predictor, number):
             if scene.advice not in by_advice:
                 by_advice[scene.advice] = scene

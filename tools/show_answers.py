@@ -3,7 +3,7 @@
 Reads   the weights and heads that ship, ``params.yaml:shapes``; COCO data sets, folders with
         ``images`` and ``annotations.json``, that are given as arguments.
 Writes  the parts of ``docs/predict.md`` between ``<!-- expected -->`` and ``<!-- /expected -->``,
-        and likewise ``unlike``, ``choice`` and ``advice``; ``review`` and ``stops`` of
+        and likewise ``unlike``, ``choice``, ``advice`` and ``regret``; ``review`` and ``stops`` of
         ``docs/annotate.md``; ``advised`` of ``README.md``.
 """
 
@@ -20,7 +20,7 @@ from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
-from tools.advice_tables import advice_table, advised_words, followed
+from tools.advice_tables import advice_table, advised_words, followed, regret_table
 from tools.answers import N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
 from tools.review_tables import REVIEWED, found_table, stop_table
@@ -56,6 +56,7 @@ def main(folders: Sequence[str]) -> None:
     replace_block(PREDICT, "choice", f"\n{choice_table(rows)}\n")
     corrected = followed(rows[smallest], rows[larger[-1]])
     replace_block(PREDICT, "advice", f"\n{advice_table(corrected)}\n")
+    replace_block(PREDICT, "regret", f"\n{regret_table(corrected)}\n")
     replace_block(README, "advised", advised_words(corrected, SCENE.advice))
     reviewed = {"fresh scenes": rows[smallest]}
     for folder in folders:
@@ -92,7 +93,7 @@ def unlike_words(rows: Mapping[str, pd.DataFrame]) -> str:
     for source, masks in rows.items():
         is_unlike = masks.groupby("image")["unlike_training"].first() > OUT_OF_DISTRIBUTION
         shares.append(f"{is_unlike.mean():.0%} of {len(is_unlike)} {source}")
-    return f"The packaged heads find unlike: {', '.join(shares)}."
+    return f"The heads of `{DRAWN}` find unlike: {', '.join(shares)}."
 
 
 def choice_table(rows: dict[str, pd.DataFrame]) -> str:

@@ -15,13 +15,14 @@ from storage.coco_writer import write_coco
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tools import show_answers
+from tools.advice_tables import BUDGETS
 from tools.answers import PROMPTS, answers, coco_images, drawn_images, iou_of
 from tools.blocks import marks, read_block
 from tools.review_tables import ORDERS, REVIEWED, SHARES, TARGETS, found, stopped
 from tools.show_answers import CHOOSABLE, choice_table, unlike_words
 
 BLOCKS: Final = {
-    "PREDICT": ("expected", "unlike", "choice", "advice"),
+    "PREDICT": ("expected", "unlike", "choice", "advice", "regret"),
     "ANNOTATE": ("review", "stops"),
     "README": ("advised",),
 }
@@ -49,6 +50,7 @@ def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "expected": len(PROMPTS),
         "choice": len(CHOOSABLE) * len(MODELS),
         "advice": len(CORRECTIONS),
+        "regret": len(BUDGETS),
         "review": 2 * len(REVIEWED) * len(ORDERS),
         "stops": len(REVIEWED) * len(TARGETS),
     }
