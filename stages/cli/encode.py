@@ -76,11 +76,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
         if is_address(out):
             check_bucket(out)
         former = None if is_address(out) and replace else _former(out)
-        # A store is continued by the model that began it.
-        begun = former.signature if former and not replace else {}
-        family = family or str(begun.get("family", default_family(images)))
-        check_known("family", family, FAMILIES)
-        model = model or str(begun.get("model", models_of(family)[0]))
+        family, model = _model_of(family, model, images, None if replace else former)
         params = _settings(family, model, precision=precision, device=device)
         place = Path(out.rstrip("/").rpartition("/")[2] if is_address(out) else out)
         work = place.with_name(f"{place.name}.work")
@@ -96,6 +92,18 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
                 work.rmdir()
     encoded = f"{counted(rows.n_rows, 'image')} by {family} {model}"
     print(f"{printable(hidden(out))}: {encoded}, {bytes_text(n_bytes)}")
+
+
+def _model_of(
+    family: str | None, model: str | None, images: Path, former: Store | None
+) -> tuple[str, str]:
+    """Family and model to encode with: by default, those of a former store, if there is one."""
+    begun = former.signature if former else {}
+    if family not in {None, begun.get("family")}:
+        begun = {}
+    family = family or str(begun.get("family", default_family(images)))
+    check_known("family", family, FAMILIES)
+    return family, model or str(begun.get("model", models_of(family)[0]))
 
 
 def _written(cell: Cell, params: ExtractParams, images: Path, out: str) -> int:

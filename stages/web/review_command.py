@@ -101,16 +101,8 @@ def review(  # noqa: PLR0913 - one for each option
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
         if export is not None:
             check_output(export, EXPORT_BEGINS, [Path(source), *folder.glob("*.jsonl")])
-        if not (model_options.family or model_options.heads or model_options.embeddings):
-            family: str | None = review_source.cached_family
-            model = model_options.model
-            if not family and not replace_masks:  # the model that began the review
-                before = signature_of_masks(folder / "masks.jsonl").get("weights", "")
-                family, _, of_masks = named_weights(before).partition(" ")
-                model = model or of_masks or None
-            family = family if family in FAMILIES else None
-            model_options = replace(model_options, family=family, model=model)
-        choice = model_options.choose(review_source.images)
+        masks = None if replace_masks else folder / "masks.jsonl"
+        choice = _with_usual_model(model_options, review_source, masks).choose(review_source.images)
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
@@ -130,6 +122,21 @@ def review(  # noqa: PLR0913 - one for each option
                 hint = ": lower --min-score and --min-stability" if options else ""
                 raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
             _serve(queue, choice, host, port)
+
+
+def _with_usual_model(options: ModelOptions, source: Source, masks: Path | None) -> ModelOptions:
+    """Options with the family of a cached split, or with family and model of masks that were begun.
+
+    Options that name a family, heads or embeddings stay as they are.
+    """
+    if options.family or options.heads or options.embeddings:
+        return options
+    family, model = source.cached_family, options.model
+    if not family and masks:
+        weights = signature_of_masks(masks).get("weights", "")
+        family, _, of_masks = named_weights(weights).partition(" ")
+        model = model or of_masks or None
+    return replace(options, family=family if family in FAMILIES else None, model=model)
 
 
 def _queue(

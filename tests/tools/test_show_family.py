@@ -10,10 +10,12 @@ import torch
 
 from pipeline.sam.building import build
 from pipeline.scenes.scene import draw_scene
+from stages.settings.params import read_params
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import trained_mini
 from tools import show_family
-from tools.answers import iou_of
-from tools.show_family import N_CORRECTIONS, answer_prompts, scores_block
+from tools.answers import PER_PHOTOGRAPH, iou_of
+from tools.show_family import N_CORRECTIONS, N_SCENES, answer_prompts, scores_block
 
 SCENE: Final = draw_scene(11, 256)
 
@@ -63,3 +65,11 @@ def test_the_iou_of_two_masks_is_that_of_their_pixels() -> None:
     first, second = np.zeros((2, 2), bool), np.ones((2, 2), bool)
     first[0] = True
     assert iou_of(first, second) == 0.5
+
+
+def test_the_cards_are_of_the_images_that_the_results_are_of() -> None:
+    of_photographs, of_drawn = (
+        read_params(ROOT / "params" / f"{name}.yaml") for name in ("photographs", "results")
+    )
+    assert of_photographs.splits["bsds_test"].max_objects_per_image == PER_PHOTOGRAPH
+    assert of_drawn.shapes.n_val_images == N_SCENES

@@ -190,6 +190,7 @@ PHOTO_RECIPE: Final = Recipe(
         Phase(
             "tiles", 2000, 128, "photograph", "overlap", (1e-3, 7e-4), is_framed=True, n_warm_up=50
         ),
+        # The rate falls as if the phase had 450 steps.
         Phase("photographs", 350, 256, "photograph", "overlap", (7e-4, 7e-4 - 1.5e-4 * 350 / 450)),
         Phase(
             "corrected tiles",

@@ -17,13 +17,14 @@ from typer.testing import CliRunner, Result
 
 from pipeline.embeddings import levels_sha256
 from stages.cli.app import app
-from stages.cli.encode import read_rows
+from stages.cli.encode import _model_of, read_rows
 from stages.extraction.models import load_sam
 from storage.images.image_files import read_rgb
 from storage.pool.cell import Cell
 from storage.split.sharded_table import ShardedTable
 from storage.store.checks import damaged_files
 from storage.store.embedding_rows import find_image, read_embedding
+from storage.store.inspection import open_store
 from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.dvc_stages import ROOT
@@ -79,6 +80,19 @@ def test_a_store_keeps_its_family_unless_it_is_replaced() -> None:
         open_embeddings(STORE, {"family": family})
     refused = usam_encode("--family", "mini")
     assert "under other inputs (family: mini-photos -> mini, weights: " in refused.stderr
+
+
+def test_the_model_of_a_former_store_goes_with_its_family() -> None:
+    assert usam_encode("--family", "mini", "--model", "large").exit_code == 0
+    former = open_store(STORE)
+    for asked, expected in {
+        (None, None): ("mini", "large"),
+        ("mini", None): ("mini", "large"),
+        ("mini", "tiny"): ("mini", "tiny"),
+        ("edgetam", None): ("edgetam", "tiny"),
+    }.items():
+        assert _model_of(*asked, IMAGES, former) == expected
+    assert _model_of(None, None, IMAGES, None) == ("mini-photos", "tiny")
 
 
 def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
