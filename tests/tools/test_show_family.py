@@ -14,7 +14,7 @@ from stages.settings.params import read_params
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import trained_mini
 from tools import show_family
-from tools.answers import PER_PHOTOGRAPH, iou_of
+from tools.answers import PER_PHOTOGRAPH
 from tools.show_family import N_CORRECTIONS, N_SCENES, answer_prompts, scores_block
 
 SCENE: Final = draw_scene(11, 256)
@@ -59,12 +59,6 @@ def test_a_state_is_scored_on_drawn_scenes_and_cards_stay(
     monkeypatch.setattr(show_family, "drawn_images", lambda *_: [(SCENE.rgb, SCENE.masks)] * 3)
     show_family.main(["mini", str(tmp_path / "state.pt")])
     assert capsys.readouterr().out.startswith(f"{3 * len(SCENE.masks)} objects in 3 images")
-
-
-def test_the_iou_of_two_masks_is_that_of_their_pixels() -> None:
-    first, second = np.zeros((2, 2), bool), np.ones((2, 2), bool)
-    first[0] = True
-    assert iou_of(first, second) == 0.5
 
 
 def test_the_cards_are_of_the_images_that_the_results_are_of() -> None:
