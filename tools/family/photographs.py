@@ -18,7 +18,7 @@ from storage.images.image_files import read_rgb
 from tools.family.images import MIN_AREA_PX, BatchPlan, Image, draw_scenes
 
 PHOTOGRAPH_SHARE: Final = 0.8
-"""Share of the steps that show photographs; the others show drawn scenes."""
+"""Share of the varied steps that show photographs; the others show drawn scenes."""
 
 SCALE: Final = (0.55, 1.0)
 """Share of a photograph's side that an image of full size shows; of a tile, the part of it."""
@@ -36,10 +36,10 @@ MIN_BORDER_PX: Final = 8
 """Pixels of a segment that touch another, from which the two are neighbours."""
 
 MERGED_SHARE: Final = 0.2
-"""Share of the segments that are one object with a neighbour."""
+"""Share of the segments of a varied image that are one object with a neighbour."""
 
 PASTED_SHARE: Final = 0.5
-"""Share of the images on which objects of other photographs are pasted."""
+"""Share of the varied images on which objects of other photographs are pasted."""
 
 MAX_PASTED: Final = 3
 """Objects pasted on an image: as many or fewer."""
@@ -89,12 +89,17 @@ def draw_photographs(
     plan: BatchPlan,
     step: int,
     size_px: int,
+    *,
+    is_varied: bool,
 ) -> list[Image]:
-    """Photographs, or tiles of them; in some steps, drawn scenes."""
-    if generator.uniform() >= PHOTOGRAPH_SHARE:
+    """Photographs, or tiles of them; if varied, drawn scenes in some steps, and made-up objects."""
+    if is_varied and generator.uniform() >= PHOTOGRAPH_SHARE:
         return draw_scenes(generator, plan, step, size_px)
     share = size_px / plan.scene_size_px
-    return [draw_photograph(generator, photographs, size_px, share) for _ in range(plan.n_images)]
+    return [
+        draw_photograph(generator, photographs, size_px, share, is_varied=is_varied)
+        for _ in range(plan.n_images)
+    ]
 
 
 def draw_photograph(
@@ -102,16 +107,20 @@ def draw_photograph(
     photographs: Sequence[Photograph],
     size_px: int,
     share: float,
+    *,
+    is_varied: bool,
 ) -> Image:
     """A square tile that shows about ``share`` of a photograph's sides, with two objects or more.
 
-    No place is known to have no object.
+    If varied, some objects are pasted from other photographs, and some are two neighbours. No place
+    is known to have no object.
     """
+    merged_share = MERGED_SHARE if is_varied else 0.0
     while True:
         photograph = photographs[int(generator.integers(len(photographs)))]
-        rgb, masks = _draw_tile(generator, photograph, size_px, share)
+        rgb, masks = _draw_tile(generator, photograph, size_px, share, merged_share)
         rgb = _recolour(generator, rgb)
-        if generator.uniform() < PASTED_SHARE:
+        if is_varied and generator.uniform() < PASTED_SHARE:
             rgb, masks = _paste(generator, rgb, masks, photographs)
         masks = [mask for mask in masks if _is_object(mask)]
         if len(masks) > 1:
@@ -120,7 +129,11 @@ def draw_photograph(
 
 
 def _draw_tile(
-    generator: np.random.Generator, photograph: Photograph, size_px: int, share: float
+    generator: np.random.Generator,
+    photograph: Photograph,
+    size_px: int,
+    share: float,
+    merged_share: float,
 ) -> tuple[Rgb, list[Mask]]:
     extents = np.array(photograph.rgb.shape[:2])
     stretch = np.exp(generator.uniform(-STRETCH, STRETCH, 2))
@@ -141,7 +154,7 @@ def _draw_tile(
     ]
     segments = [(labels, part) for labels in maps for part in sized_parts(labels)]
     drawn = generator.permutation(len(segments))[:MAX_SEGMENTS]
-    return rgb, [_segment(generator, *segments[number]) for number in drawn]
+    return rgb, [_segment(generator, *segments[number], merged_share) for number in drawn]
 
 
 def connected(labels: Integer[np.ndarray, "y x"] | Float32[np.ndarray, "y x"]) -> Labels:
@@ -161,10 +174,12 @@ def sized_parts(labels: Labels) -> Int64[np.ndarray, " part"]:
     return np.flatnonzero((areas >= low) & (areas <= high))
 
 
-def _segment(generator: np.random.Generator, labels: Labels, part: int) -> Mask:
+def _segment(
+    generator: np.random.Generator, labels: Labels, part: int, merged_share: float
+) -> Mask:
     """A segment, or, for some, the segment as a whole with a neighbour."""
     mask = labels == part
-    if generator.uniform() < MERGED_SHARE:
+    if generator.uniform() < merged_share:
         around = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)) > mask
         touching = np.bincount(labels[around], minlength=1)
         neighbours = np.flatnonzero(touching >= MIN_BORDER_PX)

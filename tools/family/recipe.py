@@ -13,8 +13,9 @@ from tools.family.loss import Criterion
 from tools.family.photographs import Photograph, draw_photographs
 from tools.family.prompts import CorrectionPlan
 
-Style = Literal["cartoon", "scene", "photograph"]
-"""Scenes with each object in one plain colour, or as drawn; or photographs, and some scenes."""
+Style = Literal["cartoon", "scene", "varied photograph", "photograph"]
+"""Scenes with each object in one plain colour, or as drawn; photographs with made-up objects, and
+some scenes; or photographs alone."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def draw_step(recipe: Recipe, step: int, photographs: Sequence[Photograph] = ())
     styles: dict[Style, DrawImages] = {
         "cartoon": draw_cartoons,
         "scene": draw_scenes,
-        "photograph": partial(draw_photographs, photographs),
+        "varied photograph": partial(draw_photographs, photographs, is_varied=True),
+        "photograph": partial(draw_photographs, photographs, is_varied=False),
     }
     return draw_batch(
         recipe.batches,
@@ -188,15 +190,29 @@ PHOTO_RECIPE: Final = Recipe(
     batches=BatchPlan(seed=1, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8),
     phases=(
         Phase(
-            "tiles", 2000, 128, "photograph", "overlap", (1e-3, 7e-4), is_framed=True, n_warm_up=50
+            "tiles",
+            2000,
+            128,
+            "varied photograph",
+            "overlap",
+            (1e-3, 7e-4),
+            is_framed=True,
+            n_warm_up=50,
         ),
         # The rate falls as if the phase had 450 steps.
-        Phase("photographs", 350, 256, "photograph", "overlap", (7e-4, 7e-4 - 1.5e-4 * 350 / 450)),
+        Phase(
+            "photographs",
+            350,
+            256,
+            "varied photograph",
+            "overlap",
+            (7e-4, 7e-4 - 1.5e-4 * 350 / 450),
+        ),
         Phase(
             "corrected tiles",
             500,
             128,
-            "photograph",
+            "varied photograph",
             "overlap",
             (6e-4, 4e-4),
             n_objects=4,
@@ -207,9 +223,21 @@ PHOTO_RECIPE: Final = Recipe(
             "corrected photographs",
             300,
             256,
-            "photograph",
+            "varied photograph",
             "overlap",
             (4e-4, 0.0),
+            n_objects=4,
+            corrected=CorrectionPlan(1, mask_share=0.8, central_share=0.8),
+            gain_weight=0.5,
+        ),
+        Phase("whole photographs", 900, 256, "photograph", "overlap", (1e-3, 1e-4), n_warm_up=30),
+        Phase(
+            "corrected whole photographs",
+            250,
+            256,
+            "photograph",
+            "overlap",
+            (2e-4, 0.0),
             n_objects=4,
             corrected=CorrectionPlan(1, mask_share=0.8, central_share=0.8),
             gain_weight=0.5,

@@ -58,7 +58,9 @@ def test_parts_too_small_or_too_large_are_no_objects() -> None:
 def test_objects_are_of_the_size_that_the_reader_takes(
     seed: int, size_px: int, share: float
 ) -> None:
-    image = draw_photograph(np.random.default_rng(seed), PHOTOGRAPHS, size_px, share)
+    image = draw_photograph(
+        np.random.default_rng(seed), PHOTOGRAPHS, size_px, share, is_varied=seed % 2 > 0
+    )
     assert image.rgb.shape == (size_px, size_px, 3)
     assert image.rgb.dtype == np.uint8
     areas = image.masks.sum((1, 2)) / size_px**2
@@ -70,7 +72,8 @@ def test_objects_are_of_the_size_that_the_reader_takes(
 @SIZES
 def test_the_same_generator_draws_the_same_image(size_px: int, share: float) -> None:
     first, second = (
-        draw_photograph(np.random.default_rng(4), PHOTOGRAPHS, size_px, share) for _ in range(2)
+        draw_photograph(np.random.default_rng(4), PHOTOGRAPHS, size_px, share, is_varied=True)
+        for _ in range(2)
     )
     assert np.array_equal(first.rgb, second.rgb)
     assert np.array_equal(first.masks, second.masks)
@@ -92,22 +95,22 @@ def test_a_pasted_object_shows_another_photograph_and_hides_what_is_below(
     assert (pasted_rgb[~pasted] < 130).all()
 
 
-def test_a_merged_segment_is_a_segment_with_its_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "MERGED_SHARE", 1.0)
+def test_a_merged_segment_is_a_segment_with_its_neighbour() -> None:
     labels = connected(quarters())
-    merged = drawing._segment(np.random.default_rng(0), labels, 0)
+    merged = drawing._segment(np.random.default_rng(0), labels, 0, 1.0)
     assert merged.sum() == 2 * (labels == 0).sum()
     assert label_parts(merged)[1] == 1
 
 
-def test_some_steps_show_drawn_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_varied_steps_show_drawn_scenes_and_others_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plan = BatchPlan(seed=3, scene_size_px=64, n_images=2)
     monkeypatch.setattr(drawing, "PHOTOGRAPH_SHARE", 0.0)
-    images = draw_photographs(PHOTOGRAPHS, np.random.default_rng(0), plan, 5, 64)
+    images = draw_photographs(PHOTOGRAPHS, np.random.default_rng(0), plan, 5, 64, is_varied=True)
     scenes = draw_scenes(np.random.default_rng(0), plan, 5, 64)
     assert [image.rgb.tobytes() for image in images] == [scene.rgb.tobytes() for scene in scenes]
-    monkeypatch.setattr(drawing, "PHOTOGRAPH_SHARE", 1.0)
-    images = draw_photographs(PHOTOGRAPHS, np.random.default_rng(0), plan, 5, 64)
+    images = draw_photographs(PHOTOGRAPHS, np.random.default_rng(0), plan, 5, 64, is_varied=False)
     assert len(images) == 2
     assert not any(image.ground.any() for image in images)
 
