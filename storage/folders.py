@@ -102,11 +102,11 @@ def check_output(path: Path, begins: re.Pattern[bytes], inputs: Iterable[Path] =
     if path.exists():
         with path.open("rb") as file:
             first = file.read(_N_FIRST_BYTES)
-        is_other = bool(first) and not begins.match(first)
-        if is_other or any(file.exists() and path.samefile(file) for file in inputs):
+        is_read = any(file.exists() and path.samefile(file) for file in inputs)
+        if is_read or (first and not begins.match(first)):
             raise DataError(
                 f"{path} must be a new file, or one that this command has written, got "
-                f"{'another' if is_other else 'one that it reads'}: name another output"
+                f"{'one that it reads' if is_read else 'another'}: name another output"
             )
     with named_disk_errors(path):
         partial = _partial(path)
@@ -141,9 +141,20 @@ def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; a file already at ``path`` is replaced."""
+    """Write a text file in UTF-8, whole or not at all; a file already at ``path`` is replaced.
+
+    Raises
+    ------
+    DataError
+        If the text is not Unicode, as an argument of a command may be.
+    """
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        fault = ascii(text[error.start : error.end])
+        raise DataError(f"text of {path} must be Unicode, got {fault}") from error
     with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(encoded)
 
 
 def write_lines(path: Path, lines: Collection[str]) -> None:

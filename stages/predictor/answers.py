@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.predictor import (
     Choice,
@@ -16,7 +18,7 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompts
-from stages.predictor.command_options import BEST, SELECTED, Question
+from stages.predictor.command_options import BEST, SELECTED, SOFTWARE, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
 from stages.program.progress import counting, progress
@@ -24,7 +26,7 @@ from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
 from storage.folders import sha256_file, whole_file
-from storage.images.image_files import png_bytes, read_rgb
+from storage.images.image_files import read_rgb
 from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
@@ -102,8 +104,10 @@ def _save_everything(question: Question, records: Sequence[Mapping[str, Any]]) -
 
 
 def _save(path: Path, pixels: np.ndarray) -> Path:
+    maker = PngInfo()
+    maker.add_text("Software", SOFTWARE)
     with whole_file(path) as partial:
-        partial.write_bytes(png_bytes(pixels))
+        Image.fromarray(pixels).save(partial, "PNG", pnginfo=maker)
     return path
 
 

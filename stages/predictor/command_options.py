@@ -48,7 +48,11 @@ MASKS: Final = (SELECTED, BEST)
 PICTURES: Final = ("mask", "overlay", "entropy", "everything")
 """Kinds of pictures to save, which their names end with."""
 
-PNG_BEGINS: Final = re.compile(rb"\x89PNG")
+SOFTWARE: Final = "usam-cache"
+"""What saved pictures name as their maker."""
+
+PNG_BEGINS: Final = re.compile(rb"(?s)\x89PNG.{33}tEXtSoftware\0" + SOFTWARE.encode())
+"""First bytes of a saved picture: signature and header, then its maker (PNG 1.2, 11.3.4)."""
 
 
 @dataclass(frozen=True)

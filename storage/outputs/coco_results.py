@@ -31,7 +31,10 @@ LOWEST_FIRST: Final = {
 }
 """Attributes of a mask; True where the lowest value needs review first, False where the highest."""
 
-BEGINS: Final = re.compile(rb'\[\n|\{"images": ')
+_INFO: Final = '{"info": {"contributor": "usam-cache"}, '
+"""Begin of a data set, by which its writer is known."""
+
+BEGINS: Final = re.compile(rb"\[\n[{\]]|" + re.escape(_INFO.encode()))
 """First bytes of a list of results and of a data set."""
 
 _SIGNATURE: Final = "made_from"
@@ -98,7 +101,7 @@ def write_dataset(
             used.add(annotation["category_id"])
             yield annotation
 
-    file.write(f'{{"images": {json.dumps(images)},\n"annotations": ')
+    file.write(f'{_INFO}"images": {json.dumps(images)},\n"annotations": ')
     n_written = write_list(file, noted())
     names = {category: str(category) for category in used} | dict(categories)
     named = [{"id": category, "name": name} for category, name in sorted(names.items())]

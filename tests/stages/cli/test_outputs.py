@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.head_files.head_file import shipped_heads
+from storage.images.image_files import png_bytes
 from tests.fixtures.predictors import drawn
 
 CLICK = ("--click", "150,90")
@@ -48,7 +50,16 @@ def run(command: str, out: Path) -> Result:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("content", [b"# Mine\n", b"\x89PNX", b"[1, 2]", b'{"mine": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# Mine\n",
+        b"[1, 2]",
+        b"[\n  {}\n]",
+        b'{"images": []}',
+        png_bytes(np.zeros((9, 9), np.uint8)),
+    ],
+)
 def test_a_file_of_another_kind_is_never_replaced(command: str, content: bytes) -> None:
     out = Path("mine", FILES.get(command, "README.md"))
     out.parent.mkdir()
@@ -69,6 +80,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_computed
     out = Path("photos/a.png/x/y")
     refused = run(command, out)
     assert (refused.exit_code, refused.stderr) == (1, "error: photos/a.png/x: Not a directory\n")
+
+
+def test_a_word_that_is_not_unicode_is_refused_by_name() -> None:
+    words = ["heads", "card", "heads.safetensors", "--license", "mit\udcff", "--to", "mine"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 1
+    assert refused.stderr == "error: text of mine/README.md must be Unicode, got '\\udcff'\n"
+    assert [*Path("mine").iterdir()] == []
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,7 @@ def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
         "attributes": ATTRIBUTES,
     }
     assert json.loads(text.getvalue()) == {
+        "info": {"contributor": "usam-cache"},
         "images": [{"id": 7}],
         "annotations": [first, first | {"id": 2, "category_id": 9}],
         "categories": [
