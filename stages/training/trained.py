@@ -76,7 +76,7 @@ def final_heads(
         {
             objective: head
             for heads, by_objective in fitted.items()
-            if heads.is_final == is_final
+            if heads.is_final == is_final and heads.fold == 0
             for objective, head in by_objective.items()
         }
         for is_final in (True, False)
@@ -85,7 +85,12 @@ def final_heads(
         (judging_seed,) = {heads.judging_seed for heads in fitted}
         weights = {objective: head.weights for objective, head in validated.items()}
         shared |= choices_entry(choice_gains(cells, head_set, weights, judging_seed))
-        shared |= errors_entry(iou_errors(cells, head_set, weights, judging_seed))
+        folds = {
+            heads.fold: {objective: head.weights for objective, head in by_objective.items()}
+            for heads, by_objective in fitted.items()
+            if not heads.is_final
+        }
+        shared |= errors_entry(iou_errors(cells, head_set, folds, judging_seed))
     return [
         FinalHead(
             name,

@@ -161,8 +161,9 @@ def test_reviews_draw_whole_scenes_and_repeat_them_only_if_there_are_too_few() -
             "iou": np.tile([0.5, 0.9], 60),
         }
     )
+    masks = pd.concat([masks.assign(prompt="click"), masks])
     exact = IouErrors("tiny", "box", (0.0,), (500,), (0.0,), (0.0,), 1.0, 80)
-    *_, few, more, most = stop_table({"tiny": masks}, {("tiny", "box"): exact}, 0.8).splitlines()
-    words = "100% | 25% | 25% | 1.00 | 100.0% |"
-    assert (few, more) == (f"| a box | tiny | 30 | {words}", f"| a box | tiny | 300 | {words}")
+    *_, few, more, most = stop_table({"tiny": masks}, {("tiny", "box"): exact}, 0.79).splitlines()
+    assert few == "| a box | tiny | 30 | 100% | 32% | 32% | 1.00 | 100.0% |"  # 19 of 60
+    assert more == "| a box | tiny | 300 | 100% | 31% | 31% | 1.00 | 100.0% |"  # 187 of 600
     assert most.startswith("| a box | tiny | 3,000 |")
