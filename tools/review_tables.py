@@ -5,15 +5,17 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 
-from pipeline.review import most_doubtful_first, remaining
+from pipeline.iou_errors import IouErrors, bins_of, lowest_mean_iou
+from pipeline.review import MOST_UNJUDGED, is_judged, review_order
 from pipeline.scoring.bootstrap import interval
 from stages.page.labels import DASH
 from tools.answers import CLICK, PROMPTS
 from tools.blocks import table
 
-REVIEWED: Final = (CLICK, "box")
-"""Kinds of prompts of the tables."""
+REVIEWED: Final[Mapping[str, str]] = {CLICK: "center", "box": "box"}
+"""Kinds of prompts of the tables, and the names of their prompt sets."""
 
 N_RESAMPLES: Final = 1000
 
@@ -24,16 +26,17 @@ SHARES: Final = (0.1, 0.2, 0.5)
 """Shares of the masks that a person looks at."""
 
 ORDERS: Final[Mapping[str, str]] = {
-    "expected_iou": "expected IoU, as `usam review`",
+    "judged_iou": "expected IoU, as `usam review`",
     "sam_score": "SamScore",
     "stable_score": "SamScore × stability",
 }
 """Columns by which masks are ordered, the lowest first, and their names."""
 
-TARGETS: Final = (0.7, 0.8, 0.9)
-"""Mean IoUs of the masks left at which a review may stop."""
+SCENES_OF_A_REVIEW: Final = (30, 300, 3000)
+"""Numbers of scenes of a simulated review."""
 
-SCENES_OF_A_REVIEW: Final = 20
+N_REVIEWS: Final = 1000
+"""Number of simulated reviews of each size."""
 
 
 def found_table(rows: Mapping[str, pd.DataFrame]) -> str:
@@ -55,8 +58,13 @@ def found_table(rows: Mapping[str, pd.DataFrame]) -> str:
 
 def _by_prompt(masks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Rows of the prompts of ``REVIEWED`` with the columns of all orders, by words."""
-    reviewed = masks[masks["prompt"].isin(REVIEWED)]
-    ordered = reviewed.assign(stable_score=reviewed["sam_score"] * reviewed["stability"])
+    reviewed = masks[masks["prompt"].isin([*REVIEWED])]
+    # Unlike images come first, as in ``review_order``.
+    judged = is_judged(reviewed["unlike_training"].to_numpy(np.float64))
+    ordered = reviewed.assign(
+        judged_iou=reviewed["expected_iou"] * judged,
+        stable_score=reviewed["sam_score"] * reviewed["stability"],
+    )
     for prompt, of_prompt in ordered.groupby("prompt", sort=False):
         yield PROMPTS[str(prompt)], of_prompt
 
@@ -87,38 +95,94 @@ def found(values: np.ndarray) -> list[float]:
     return [float(is_wrong[:first].sum() / max(1, is_wrong.sum())) for first in firsts]
 
 
-def stop_table(masks: pd.DataFrame) -> str:
-    """When reviews of a few scenes may stop, and the true IoU of the masks that are left then."""
-    header = ("prompt", "stop at", "reviews that stop early", "looked at", "true IoU left", "short")
-    lines = []
-    for prompt, of_prompt in _by_prompt(masks):
-        number = of_prompt["image"] // SCENES_OF_A_REVIEW
-        reviews = [*(review for _, review in of_prompt.groupby(number)), of_prompt]
-        for target in TARGETS:
-            stops = [stop for review in reviews if (stop := stopped(review, target)) is not None]
-            looked, left = np.array(stops).reshape(-1, 2).T
-            lines.append(
-                [
-                    prompt,
-                    f"{target:g}",
-                    f"{len(stops)} of {len(reviews)}",
-                    f"{looked.mean():.0%}" if stops else DASH,
-                    f"{left.mean():.3f}" if stops else DASH,
-                    str(int((left < target).sum())),
-                ]
-            )
-    return table(header, lines)
+def stop_table(
+    rows: Mapping[str, pd.DataFrame], errors: Mapping[tuple[str, str], IouErrors], target: float
+) -> str:
+    """When simulated reviews stop, how many masks an oracle looks at, and promises that are kept.
 
-
-def stopped(review: pd.DataFrame, target: float) -> tuple[float, float] | None:
-    """Share of masks looked at when a review may stop, and the mean true IoU of the masks left.
-
-    None if it may stop only after the last mask.
+    Parameters
+    ----------
+    rows
+        Results of ``answers`` by model.
+    errors
+        Measured errors of the heads, by model and by the name of the prompt set.
+    target
+        Mean IoU of the masks left at which a review stops.
     """
-    ordered = review.iloc[most_doubtful_first(review["expected_iou"].to_numpy())]
-    expected, unlike, iou = ordered[["expected_iou", "unlike_training", "iou"]].to_numpy(float).T
-    for n_first in range(len(ordered)):
-        is_reviewed = np.arange(len(ordered)) < n_first
-        if remaining(expected, unlike, is_reviewed).may_stop(target):
-            return n_first / len(ordered), float(iou[n_first:].mean())
-    return None
+    header = (
+        *("prompt", "model", "scenes", "stop early", "looked at", "by an oracle", "times as many"),
+        "promise kept",
+    )
+    lines = []
+    for prompt, name in REVIEWED.items():
+        for model, of_model in rows.items():
+            masks = of_model[of_model["prompt"] == prompt]
+            for n_scenes in SCENES_OF_A_REVIEW:
+                ends = simulated(masks, errors.get((model, name)), n_scenes, target)
+                looked, oracle, left_iou = ends.T
+                stops = ~np.isnan(left_iou)
+                kept = (left_iou[stops] >= target).mean() if stops.any() else None
+                lines.append(
+                    [
+                        *(PROMPTS[prompt], model.replace("_", " "), f"{n_scenes:,}"),
+                        *(f"{share.mean():.0%}" for share in (stops, looked, oracle)),
+                        f"{looked.mean() / max(oracle.mean(), 1 / len(masks)):.2f}",
+                        DASH if kept is None else f"{kept:.1%}",
+                    ]
+                )
+    return table(header, lines, left=(0, 1))
+
+
+def simulated(
+    masks: pd.DataFrame, errors: IouErrors | None, n_scenes: int, target: float
+) -> Float[np.ndarray, "review 3"]:
+    """Simulate ``N_REVIEWS`` reviews of scenes that are drawn at random; a row of ``stopped`` each.
+
+    Scenes are drawn without replacement, or with it if a review has more scenes than there are.
+    """
+    columns = masks[["expected_iou", "unlike_training", "iou"]].to_numpy(np.float64)
+    order = review_order(columns[:, 0], columns[:, 1])
+    _, image = np.unique(masks["image"].to_numpy()[order], return_inverse=True)
+    n = int(image.max()) + 1
+    generator = np.random.default_rng(0)
+    ends = []
+    for _ in range(N_REVIEWS):
+        drawn = generator.choice(n, n_scenes, replace=n_scenes > n)
+        rows = np.repeat(order, np.bincount(drawn, minlength=n)[image])
+        expected_iou, unlike_training, iou = columns[rows].T
+        ends.append(stopped(expected_iou, unlike_training, iou, errors, target))
+    return np.array(ends)
+
+
+def stopped(
+    expected_iou: Float[np.ndarray, " mask"],
+    unlike_training: Float[np.ndarray, " mask"],
+    iou: Float[np.ndarray, " mask"],
+    errors: IouErrors | None,
+    target: float,
+) -> tuple[float, float, float]:
+    """When a review of masks in ``review_order`` stops.
+
+    Returns
+    -------
+    The share of masks looked at; the share that an oracle looks at, which knows each IoU and takes
+    the masks in the same order; and the mean IoU of the masks left, NaN if none is left.
+    """
+    n = len(iou)
+    n_left = np.arange(n, 0, -1)
+    true_mean = iou[::-1].cumsum()[::-1] / n_left
+    oracle = _first(true_mean >= target)
+    n_unjudged = int((~is_judged(unlike_training)).sum())
+    if errors is None or n_unjudged > MOST_UNJUDGED * n:
+        return 1.0, oracle / n, np.nan
+    judged = expected_iou[n_unjudged:].clip(0, 1)
+    in_bin = np.eye(len(errors.lowest), dtype=np.int64)[bins_of(judged, errors.lowest)]
+    mean_expected = judged[::-1].cumsum()[::-1] / n_left[n_unjudged:]
+    lowest = lowest_mean_iou(mean_expected, in_bin[::-1].cumsum(axis=0)[::-1], errors)
+    stop = n_unjudged + _first(lowest >= target)
+    return stop / n, oracle / n, true_mean[stop] if stop < n else np.nan
+
+
+def _first(is_enough: Bool[np.ndarray, " depth"]) -> int:
+    """The first depth at which it is enough; the number of depths if there is none."""
+    return int(is_enough.argmax()) if is_enough.any() else len(is_enough)

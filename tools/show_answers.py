@@ -1,14 +1,16 @@
 """Writes what answers of the mini models are worth into docs and ``README.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``; COCO data sets, folders with
-        ``images`` and ``annotations.json``, that are given as arguments.
+        ``images`` and ``annotations.json``, that are given as arguments. ``--review-scenes 2000``
+        simulates reviews of more scenes, which takes a second per scene.
 Writes  the parts of ``docs/predict.md`` between ``<!-- expected -->`` and ``<!-- /expected -->``,
         and likewise ``unlike``, ``choice``, ``advice`` and ``regret``; ``review`` and ``stops`` of
         ``docs/annotate.md``; ``advised`` of ``README.md``.
 """
 
-import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,9 @@ from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
+from stages.web.review_command import STOP_AT
+from storage.head_files.guarantees import errors_of
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
 from tools.answers import N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
@@ -43,8 +48,8 @@ LEAST_CHANGE: Final = 0.01
 """Difference in IoU above which an object counts as gained or lost."""
 
 
-def main(folders: Sequence[str]) -> None:
-    """Rewrite the blocks."""
+def main(folders: Sequence[str], review_scenes: int = 0) -> None:
+    """Rewrite the blocks; reviews are of ``review_scenes`` scenes, or of ``N_SCENES`` if fewer."""
     torch.set_num_threads(1)  # sums of several threads differ in last digits, and so do ties
     smallest, *larger = models_of(DRAWN)
     images = list(drawn_images(SEED, "val", N_SCENES))
@@ -64,7 +69,14 @@ def main(folders: Sequence[str]) -> None:
         reviewed["photographs"] = photographs
     replace_block(PREDICT, "unlike", unlike_words(reviewed))
     replace_block(ANNOTATE, "review", f"\n{found_table(reviewed)}\n")
-    replace_block(ANNOTATE, "stops", f"\n{stop_table(rows[smallest])}\n")
+    more = list(islice(drawn_images(SEED, "val", review_scenes), N_SCENES, None))
+    for model, of_model in rows.items() if more else ():
+        further = answers(load_predictor(DRAWN, model), more, REVIEWED)
+        further["image"] += N_SCENES
+        rows[model] = pd.concat([of_model, further], ignore_index=True)
+    measured = errors_of(read_head_file(shipped_heads()).card)
+    errors = {(of_prompt.model, of_prompt.prompt): of_prompt for of_prompt in measured}
+    replace_block(ANNOTATE, "stops", f"\n{stop_table(rows, errors, STOP_AT)}\n")
 
 
 def expected_table(rows: pd.DataFrame) -> str:
@@ -131,4 +143,7 @@ def _mean(rows: pd.DataFrame, values: "pd.Series[float]", form: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*")
+    parser.add_argument("--review-scenes", type=int, default=0)
+    main(**vars(parser.parse_args()))

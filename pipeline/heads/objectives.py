@@ -14,6 +14,9 @@ from pipeline.vocabulary import MODEL_GAP, N_PROPOSALS, objectives_of
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
 
+N_FOLDS: Final = round(1 / VALIDATION_SHARE)
+"""Number of validated heads by which every image is held out once."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -138,6 +141,22 @@ def split_by_group(
     splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_SHARE, random_state=seed)
     train, validation = next(splitter.split(group, groups=group))
     return np.sort(train), np.sort(validation)
+
+
+def fold_by_group(
+    group: Int[np.ndarray, " row"], seed: int, fold: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
+    """Rows for training and for validation in a fold, both ascending.
+
+    The folds from 0 to ``N_FOLDS`` - 1 hold each image (or video) out once. Fold 0 is that of
+    ``split_by_group``.
+    """
+    train, validation = split_by_group(group, seed)
+    if fold:
+        names = np.random.default_rng(seed).permutation(np.unique(group[train]))
+        held_out = np.isin(group, np.array_split(names, N_FOLDS - 1)[fold - 1])
+        train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return train, validation
 
 
 def sample_for_trials(

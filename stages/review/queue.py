@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.review import Remaining, most_doubtful_first, remaining
+from pipeline.iou_errors import IouErrors
+from pipeline.review import Remaining, remaining, review_order
 from stages.review.decisions import REMOVE, SKIP, Decision, Decisions, MaskKey
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.outputs.coco_results import BEGINS, KeptResults, places_of
@@ -133,6 +134,8 @@ class Candidate:
 class ReviewQueue:
     """Masks in the order in which a person looks at them: the most doubtful has the rank 0.
 
+    Masks in images that the heads cannot judge come before all others.
+
     Some numbers for each mask are in memory, all masks are on the disk.
 
     Parameters
@@ -145,6 +148,9 @@ class ReviewQueue:
         Decisions about these masks.
     stop_at
         Mean IoU of the remaining masks at which a review may stop; the queue only stores it.
+    errors
+        Measured errors of the heads for the model and the prompts of the masks; None if there are
+        none.
     """
 
     def __init__(
@@ -154,14 +160,16 @@ class ReviewQueue:
         decisions: Decisions,
         *,
         stop_at: float,
+        errors: IouErrors | None = None,
     ) -> None:
         self.source = source
         self.stop_at = stop_at
+        self.errors = errors
         self._results = results
         self._decisions = decisions
         numbers = [_numbers(results.results_of(image.image_id)) for image in source.prompted]
         expected_iou, unlike_training, doubt = np.concatenate(numbers or [_numbers([])]).T
-        order = most_doubtful_first(1 - doubt)
+        order = review_order(1 - doubt, unlike_training)
         keys = np.stack(places_of([len(of_image) for of_image in numbers]), axis=1)
         self._keys = keys[order]
         self._expected_iou, self._unlike = expected_iou[order], unlike_training[order]
@@ -194,7 +202,7 @@ class ReviewQueue:
     @property
     def remaining(self) -> Remaining:
         """Number and expected IoU of the masks that are not reviewed; ``may_stop`` judges them."""
-        return remaining(self._expected_iou, self._unlike, self.is_reviewed)
+        return remaining(self._expected_iou, self._unlike, self.is_reviewed, self.errors)
 
     def candidate(self, rank: int) -> Candidate:
         """Read the mask of a rank from the disk, with its last decision."""

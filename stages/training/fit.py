@@ -1,6 +1,6 @@
-"""Trains heads, in a task for the heads that share layers. Each objective has two heads.
+"""Trains heads, in a task for the heads that share layers. Each objective has two heads or more.
 
-The final head learns from all images; the other head learns from a part and is validated.
+The final head learns from all images; the others learn from a part and are validated.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.objectives import TrainingSet, split_by_group
+from pipeline.heads.objectives import N_FOLDS, TrainingSet, fold_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
@@ -38,11 +38,14 @@ class HeadsToFit:
     """Seed of the choice of the images for validation."""
     is_final: bool
     """Whether the heads learn from all images; otherwise a fifth is left out to validate them."""
+    fold: int = 0
+    """Number of this fifth; the first fifth also judges the trials of the stage ``tune``."""
 
     def __str__(self) -> str:
         name = f"the head {self.head_set} {self.objectives[0]}"
         others = " and others" if len(self.objectives) > 1 else ""
-        return f"{name}{others}{'' if self.is_final else ', validated'}"
+        part = "" if self.is_final else f", validated {self.fold + 1} of {N_FOLDS}"
+        return f"{name}{others}{part}"
 
 
 FittedHeads = Mapping[HeadsToFit, Mapping[str, TrainedHead]]
@@ -60,7 +63,8 @@ def heads_to_fit(
 ) -> list[HeadsToFit]:
     """List the heads to train for a head set: for each objective, a final and a validated head.
 
-    Heads that share layers are one entry; they have one plan.
+    Heads that share layers are one entry; they have one plan. Heads of the first seed that choose
+    masks have a validated head for each of ``N_FOLDS``, to measure their errors on all images.
 
     Parameters
     ----------
@@ -73,10 +77,11 @@ def heads_to_fit(
     """
     shares_layers = KINDS_BY_NAME[head_set.kind].shares_layers
     together = [tuple(plans)] if shares_layers else [(objective,) for objective in plans]
+    n_folds = N_FOLDS if head_set.chooses_masks and head_set.seed is None else 1
     # Final heads take longer. They come first, so that no worker begins one when others are done.
     return [
-        HeadsToFit(head_set, objectives, plans[objectives[0]], seed, judging_seed, is_final)
-        for is_final in (True, False)
+        HeadsToFit(head_set, objectives, plans[objectives[0]], seed, judging_seed, is_final, fold)
+        for is_final, fold in [(True, 0), *((False, fold) for fold in range(n_folds))]
         for objectives in together
     ]
 
@@ -172,7 +177,7 @@ def _fit(
 ) -> dict[str, TrainedHead]:
     # The images, or videos, that judged the trials also validate the heads. The split is drawn for
     # final heads, too, so that too few images are refused before any head is trained.
-    four_fifths = Rows(*split_by_group(data.group, head.judging_seed))
+    four_fifths = Rows(*fold_by_group(data.group, head.judging_seed, head.fold))
     all_rows = Rows(np.arange(len(data.group)), np.arange(0))
     return train_heads(
         data,

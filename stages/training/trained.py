@@ -16,10 +16,11 @@ from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
 from stages.training.choices import choice_gains
 from stages.training.data import OBJECTS, learned_prompts, origin_of
+from stages.training.errors import iou_errors
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
-from storage.head_files.guarantees import choices_entry
+from storage.head_files.guarantees import choices_entry, errors_entry
 from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
@@ -75,7 +76,7 @@ def final_heads(
         {
             objective: head
             for heads, by_objective in fitted.items()
-            if heads.is_final == is_final
+            if heads.is_final == is_final and heads.fold == 0
             for objective, head in by_objective.items()
         }
         for is_final in (True, False)
@@ -84,6 +85,12 @@ def final_heads(
         (judging_seed,) = {heads.judging_seed for heads in fitted}
         weights = {objective: head.weights for objective, head in validated.items()}
         shared |= choices_entry(choice_gains(cells, head_set, weights, judging_seed))
+        folds = {
+            heads.fold: {objective: head.weights for objective, head in by_objective.items()}
+            for heads, by_objective in fitted.items()
+            if not heads.is_final
+        }
+        shared |= errors_entry(iou_errors(cells, head_set, folds, judging_seed))
     return [
         FinalHead(
             name,
@@ -96,7 +103,7 @@ def final_heads(
 
 
 def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[str, str]:
-    """Metadata that all heads of a head set share, without the gains of their choice of masks."""
+    """Metadata that all heads of a head set share, without what their validated heads show."""
     shared = {
         "split": cells.split,
         **head_set.card,

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline.iou_errors import IouErrors
 from pipeline.sam.families import DRAWN, FAMILIES
+from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.cli.predictor_options import GridOptions, Host, ModelOptions, Port, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
@@ -24,6 +26,7 @@ from storage.checkpoints.weights import named_weights
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import check_output, write_lines
+from storage.head_files.guarantees import errors_of
 from storage.head_files.head_file import family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
 
@@ -32,6 +35,10 @@ PORT: Final = 8766
 Half = Annotated[
     str | None, typer.Option(help="1/2 or 2/2: every second image, for two reviewers.")
 ]
+
+STOP_AT: Final = 0.8
+"""Mean IoU of the masks left at which a review may stop, unless an option says another. Reviews of
+300 drawn scenes reach it, for each mini model, from clicks and from boxes."""
 
 HALVES: Final = {"1/2": 0, "2/2": 1}
 """Names of the halves -> number of their first image."""
@@ -65,7 +72,7 @@ def review(  # noqa: PLR0913 - one for each option
     half: Half = None,
     stop_at: Annotated[
         float, typer.Option(help="Mean IoU of the masks left at which the page says stop.")
-    ] = 0.9,
+    ] = STOP_AT,
     export: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write all masks and decisions to a file; no page."),
@@ -194,10 +201,31 @@ def _queue(
     with stoppable(f"masks of finished images are kept in {folder}"):
         faults = [*source.faults, *_segment(source, choice, options, results)]
     _report(folder, len(source.prompted) + len(source.faults), faults)
-    queue = ReviewQueue(source, results, decisions, stop_at=stop_at)
+    errors = _errors(choice, source)
+    queue = ReviewQueue(source, results, decisions, stop_at=stop_at, errors=errors)
     of_other_half = {*records} - {image.image_id for image in source.prompted}
     _note_unknown([key for key in queue.unknown if key[0] not in of_other_half])
     return queue
+
+
+def _errors(choice: ModelChoice, source: Source) -> IouErrors | None:
+    """Measured errors of the heads for the model and the prompts of a source; None without them.
+
+    They are known of boxes and of single clicks.
+    """
+    is_box = source.prompt == "box"
+    prompts = [prompt for image in source.prompted for prompt in image.prompts]
+    if not is_box and any(len(prompt.clicks) > 1 for prompt in prompts):
+        return None
+    name = "box" if is_box else TRAIN_PROMPTS[0]
+    return next(
+        (
+            errors
+            for errors in errors_of(choice.card)
+            if (errors.model, errors.prompt) == (choice.model, name)
+        ),
+        None,
+    )
 
 
 def _note_unknown(keys: Sequence[MaskKey]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import floor
 from typing import Annotated, Any, Final, Literal
 
 import cv2
@@ -12,9 +13,11 @@ from fastapi.responses import Response
 from jaxtyping import Bool
 from starlette.exceptions import HTTPException
 
+from pipeline.iou_errors import CONFIDENCE
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.pictures import draw_mask
+from pipeline.review import MOST_UNJUDGED
 from pipeline.vocabulary import N_PROPOSALS
 from stages.review.decisions import SKIP, Decision
 from stages.review.queue import Candidate, ReviewQueue
@@ -90,23 +93,38 @@ async def progress(page: Page, queue: Queue, rank: int = -1) -> dict[str, Any]:
 
 def _stop_words(queue: ReviewQueue) -> str:
     """Sentence that says whether the review may stop, or why no rule says so."""
-    remaining, target = queue.remaining, queue.stop_at
-    if not remaining.n_masks:
+    if not queue.remaining.n_masks:
         return "You have looked at all masks."
     if queue.source.has_annotations:
         return "An annotation to check is a claim to look at, not a verdict."
+    why_not = ""
     if queue.source.prompt == EVERYTHING:
-        return "No rule says when to stop: the heads were never tested on masks of everything."
-    may_stop = remaining.may_stop(target)
-    if may_stop is None:
-        return (
-            "No rule says when to stop: the heads cannot judge the images of "
-            f"{remaining.n_unjudged} of the {counted(remaining.n_masks, 'mask')} left."
+        why_not = "the heads were never tested on masks of everything"
+    elif queue.errors is None:
+        why_not = (
+            "the file of these heads lacks their errors on held-out images for this model and such "
+            "prompts"
         )
-    masks = counted(remaining.n_masks, "mask")
-    if may_stop:
-        return f"You may stop: the {masks} left have a mean IoU of at least {target:g}."
-    return f"Go on: the {masks} left may have a mean IoU below {target:g}."
+    elif (share := queue.remaining.unjudged_share) > MOST_UNJUDGED:
+        why_not = f"the heads cannot judge the images of {share:.0%} of the masks"
+    return f"No rule says when to stop: {why_not}." if why_not else _promise(queue)
+
+
+def _promise(queue: ReviewQueue) -> str:
+    """Sentences that promise a mean IoU of the masks left, and say whether it is enough."""
+    remaining, target = queue.remaining, queue.stop_at
+    unjudged = f"{counted(remaining.n_unjudged, 'mask')} left in images unlike the training images"
+    if remaining.rest_iou_low is None:
+        return f"Go on: look at the {unjudged}, of which nothing is promised."
+    aside = f" Nothing is promised of {unjudged}." if remaining.n_unjudged else ""
+    masks = counted(remaining.n_masks - remaining.n_unjudged, "mask")
+    may_stop = remaining.may_stop(target)
+    reached = f"{floor(1000 * remaining.rest_iou_low) / 1000:.3f}"
+    return (
+        f"{'You may stop' if may_stop else 'Go on'}: with {CONFIDENCE:.0%} confidence, the {masks} "
+        f"left have a mean IoU of at least {reached}. "
+        f"The review aims at {target:g}.{aside}"
+    )
 
 
 @router.get("/masks/{rank}")

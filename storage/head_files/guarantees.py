@@ -1,4 +1,4 @@
-"""Reads and writes evidence in a card of heads: guarantees, and gains of the choice of masks.
+"""Reads and writes evidence in a card of heads: guarantees, gains of the choice of masks, errors.
 
 Guarantees, which ``usam gate`` calibrates, are also in records. Functions that read raise a
 ``DataError`` if an entry is not JSON, lacks a field, or has one of another type.
@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain, Scope
+from pipeline.iou_errors import IouErrors
 from storage.errors import DataError, shown
 from storage.outputs.records import read_record, write_record
 
@@ -24,11 +25,15 @@ GATES: Final = "gates"
 CHOICES: Final = "choices"
 """Key of the gains of the choice of masks in a card of heads, as JSON text."""
 
-for form in (Scope, CalibratedGuarantee, ChoiceGain):
+ERRORS: Final = "iou_errors"
+"""Key of the errors of expected IoUs on held-out images in a card of heads, as JSON text."""
+
+for form in (Scope, CalibratedGuarantee, ChoiceGain, IouErrors):
     with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(form)
 
 _GUARANTEES: Final = TypeAdapter(tuple[CalibratedGuarantee, ...])
 _GAINS: Final = TypeAdapter(tuple[ChoiceGain, ...])
+_ERRORS: Final = TypeAdapter(tuple[IouErrors, ...])
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
@@ -66,8 +71,21 @@ def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
 def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
     """Parse the gains of the choice of masks in a card of heads; empty if the card has none."""
     gains = card.get(CHOICES, "[]")
-    return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", "train its heads again")
+    return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", _TRAIN)
 
+
+def errors_entry(errors: Sequence[IouErrors]) -> dict[str, str]:
+    """Errors of expected IoUs as an entry of a card of heads, by key."""
+    return {ERRORS: json.dumps([asdict(of_prompt) for of_prompt in errors])}
+
+
+def errors_of(card: Mapping[str, str]) -> tuple[IouErrors, ...]:
+    """Parse the errors of expected IoUs in a card of heads; empty if the card has none."""
+    errors = card.get(ERRORS, "[]")
+    return _parsed(_ERRORS.validate_json, errors, f"{ERRORS} in a card", _TRAIN)
+
+
+_TRAIN: Final = "train its heads again"
 
 _CALIBRATE: Final = "calibrate it again by `usam gate`"
 

@@ -20,7 +20,7 @@ from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.families import DRAWN, EMBEDDED, FAMILIES, models_of
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
-from storage.head_files.guarantees import choices_of, guarantees_of
+from storage.head_files.guarantees import choices_of, errors_of, guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import heads_dir, remedy
@@ -254,6 +254,7 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
         )
     guarantees_of(card)
     choices_of(card)
+    errors_of(card)
 
 
 def _is_number(text: str) -> bool:

@@ -7,18 +7,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.heads.scope import OUT_OF_DISTRIBUTION
+from pipeline.iou_errors import IouErrors, measure_errors
 from pipeline.predictor.advice import CORRECTIONS
+from pipeline.review import remaining, review_order
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene
 from stages.predictor.loading import load_predictor
 from storage.coco_writer import write_coco
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
-from tools import show_answers
+from tools import review_tables, show_answers
 from tools.advice_tables import BUDGETS
 from tools.answers import PROMPTS, answers, coco_images, drawn_images, iou_of
 from tools.blocks import marks, read_block
-from tools.review_tables import ORDERS, REVIEWED, SHARES, TARGETS, found, stopped
+from tools.review_tables import (
+    ORDERS,
+    REVIEWED,
+    SCENES_OF_A_REVIEW,
+    SHARES,
+    found,
+    stop_table,
+    stopped,
+)
 from tools.show_answers import CHOOSABLE, choice_table, unlike_words
 
 BLOCKS: Final = {
@@ -33,13 +44,14 @@ BLOCKS: Final = {
 def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(show_answers, "N_SCENES", 2)
+    monkeypatch.setattr(review_tables, "N_REVIEWS", 2)
     scenes = [draw_scene(seed, 128) for seed in range(2)]
     write_coco(tmp_path / "images", tmp_path / "annotations.json", scenes, CATEGORIES)
     for page, names in BLOCKS.items():
         monkeypatch.setattr(show_answers, page, tmp_path / f"{page}.md")
         text = "\n".join(mark for name in names for mark in marks(name))
         (tmp_path / f"{page}.md").write_text(text, encoding="utf-8")
-    show_answers.main([str(tmp_path)])
+    show_answers.main([str(tmp_path)], review_scenes=3)
     n_rows = {
         name: read_block(tmp_path / f"{page}.md", name).count("\n| ") - 2
         for page, names in BLOCKS.items()
@@ -52,7 +64,7 @@ def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "advice": len(CORRECTIONS),
         "regret": len(BUDGETS),
         "review": 2 * len(REVIEWED) * len(ORDERS),
-        "stops": len(REVIEWED) * len(TARGETS),
+        "stops": len(REVIEWED) * len(MODELS) * len(SCENES_OF_A_REVIEW),
     }
     advised = read_block(tmp_path / "README.md", "advised")
     assert " masks that got it in 2 fresh scenes, " in advised
@@ -118,10 +130,40 @@ def test_an_order_that_knows_the_wrong_masks_finds_them_first() -> None:
     assert found(np.stack([np.ones(4), np.ones(4)], axis=1)) == [0, 0, 0]
 
 
-def test_a_review_stops_where_the_masks_left_are_expected_to_be_good() -> None:
-    expected = np.repeat([0.1, 0.99], [50, 200])
-    review = pd.DataFrame({"expected_iou": expected, "unlike_training": 0.5, "iou": expected})
-    share, left = stopped(review, 0.9) or (0.0, 0.0)
-    assert 0.1 < share <= 0.2
-    assert left > 0.9
-    assert stopped(review.assign(unlike_training=np.nan), 0.9) is None
+def test_a_review_stops_where_the_rule_of_the_page_says_so() -> None:
+    rng = np.random.default_rng(0)
+    expected, unlike = rng.beta(4, 1.5, 300), rng.uniform(0, 1.02, 300)
+    order = review_order(expected, unlike)
+    expected, unlike = expected[order], unlike[order]
+    iou = rng.beta(8 * expected, 8 * (1 - expected))
+    errors = measure_errors("tiny", "box", expected, iou, np.arange(300))
+    share, by_oracle, left_iou = stopped(expected, unlike, iou, errors, 0.8)
+    n_first = next(
+        n
+        for n in range((unlike > OUT_OF_DISTRIBUTION).sum(), 300)
+        if remaining(expected, unlike, np.arange(300) < n, errors).may_stop(0.8)
+    )
+    assert share == n_first / 300
+    assert left_iou == pytest.approx(iou[n_first:].mean())
+    assert 0.1 < by_oracle < share < 0.9
+    looked_at, _, left = stopped(expected, unlike, iou, None, 0.8)
+    assert looked_at == 1
+    assert np.isnan(left)
+
+
+def test_reviews_draw_whole_scenes_and_repeat_them_only_if_there_are_too_few() -> None:
+    masks = pd.DataFrame(
+        {
+            "image": np.repeat(np.arange(60), 2),
+            "prompt": "box",
+            "expected_iou": np.tile([0.5, 0.9], 60),
+            "unlike_training": 0.5,
+            "iou": np.tile([0.5, 0.9], 60),
+        }
+    )
+    masks = pd.concat([masks.assign(prompt="click"), masks])
+    exact = IouErrors("tiny", "box", (0.0,), (500,), (0.0,), (0.0,), 1.0, 80)
+    *_, few, more, most = stop_table({"tiny": masks}, {("tiny", "box"): exact}, 0.79).splitlines()
+    assert few == "| a box | tiny | 30 | 100% | 32% | 32% | 1.00 | 100.0% |"  # 19 of 60
+    assert more == "| a box | tiny | 300 | 100% | 31% | 31% | 1.00 | 100.0% |"  # 187 of 600
+    assert most.startswith("| a box | tiny | 3,000 |")

@@ -345,14 +345,27 @@ def test_the_page_says_when_to_stop_only_where_the_heads_can_judge(
     page: PageState, tmp_path: Path
 ) -> None:
     good = written_queue(tmp_path / "good", [0.97] * 400)
-    assert stop_words(page, good) == (
-        "You may stop: the 400 masks left have a mean IoU of at least 0.9."
-    )
+    promise = "with 95% confidence, the 400 masks left have a mean IoU of at least"
+    assert stop_words(page, good) == f"You may stop: {promise} 0.944. The review aims at 0.9."
     poor = written_queue(tmp_path / "poor", [0.92] * 400)
-    assert stop_words(page, poor) == "Go on: the 400 masks left may have a mean IoU below 0.9."
-    poor._unlike[:] = np.nan
+    assert stop_words(page, poor) == f"Go on: {promise} 0.894. The review aims at 0.9."
+    good._unlike[:30] = 0.99
+    aside = "Nothing is promised of 30 masks left in images unlike the training images."
+    assert stop_words(page, good).endswith(aside)
+    assert "the 370 masks left" in stop_words(page, good)
+    for rank in range(30, 400):
+        good._decided[rank] = "keep"
+    assert stop_words(page, good) == (
+        "Go on: look at the 30 masks left in images unlike the training images, of which nothing "
+        "is promised."
+    )
+    poor._unlike[:50] = np.nan
+    unjudged = "No rule says when to stop: the heads cannot judge the images of 12% of the masks."
+    assert stop_words(page, poor) == unjudged
+    poor.errors = None
     assert stop_words(page, poor) == (
-        "No rule says when to stop: the heads cannot judge the images of 400 of the 400 masks left."
+        "No rule says when to stop: the file of these heads lacks their errors on held-out images "
+        "for this model and such prompts."
     )
     poor.source = replace(poor.source, prompt="everything")
     assert "never tested on masks of everything" in stop_words(page, poor)

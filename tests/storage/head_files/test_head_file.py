@@ -159,6 +159,10 @@ SCOPE: Final = asdict(GATE.scope)
             {"choices": "[3]"},
             "choices in a card .* got 3 at 0 .*: train its heads again",
         ),
+        (
+            {"iou_errors": "[3]"},
+            "iou_errors in a card .* got 3 at 0 .*: train its heads again",
+        ),
         (guarantee(scope=None), "got None at 0.scope "),
         (guarantee(scope=SCOPE | {"more": 1}), r"got 1 at 0.scope.more \(Unexpected keyword"),
         (guarantee(scope=SCOPE | {"prompts": "center"}), "got 'center' at 0.scope.prompts "),
