@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Bool, Float, Num, UInt8
 
 from pipeline.seeds import derive_seed
 
@@ -20,6 +20,7 @@ else:  # torch takes seconds to import, and most stages read this table for its 
     Tensor = Any
 
 Rgb = UInt8[np.ndarray, "height width 3"]
+Masks = Bool[np.ndarray, "object height width"]
 Points = Float[np.ndarray, "*batch 2"]
 
 
@@ -74,6 +75,10 @@ class ViewKind:
         Maps predictions (masks or logits) in the view back to the image; None if pixels stay in
         place. A prediction covers the whole view at any resolution, so an enlarged view needs no
         mapping.
+    map_masks
+        Maps true masks of objects into a view that shows objects at another scale; None for other
+        kinds. Heads learn from such a view as if it were an image of its own. Entropies cannot use
+        it: its predictions are not mapped back.
     is_averaged
         Whether the views belong to T of the paper, over which entropies average. Other views serve
         the table of corruptions only.
@@ -86,6 +91,7 @@ class ViewKind:
     named: str | None = None
     map_points: Callable[..., np.ndarray] | None = None
     unmap: Callable[[Tensor], Tensor] | None = None
+    map_masks: Callable[[np.ndarray], np.ndarray] | None = None
     is_averaged: bool = True
 
     @property
@@ -128,6 +134,39 @@ def _enlarge_points(points: Points, _height_px: int, _width_px: int, *, factor: 
     return np.float32(factor) * points + np.float32((factor - 1) / 2)
 
 
+def _halved_side(side_px: int) -> int:
+    """Side of a halved image: even, so that margins of a quarter of the canvas are whole pixels."""
+    return max(2, 2 * round(side_px / 4))
+
+
+def _on_canvas(
+    pixels: np.ndarray, background: Float[np.ndarray, " channel"]
+) -> Float[np.ndarray, "rows cols channel"]:
+    """Reduce an image or a mask to half its size, in the middle of a canvas of twice that size."""
+    height, width = map(_halved_side, pixels.shape[:2])
+    canvas = np.empty((2 * height, 2 * width, len(background)), np.float32)
+    canvas[:] = background
+    inner = canvas[height // 2 :, width // 2 :][:height, :width]
+    reduced = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    inner[:] = reduced.reshape(inner.shape)
+    return canvas
+
+
+def _halve(rgb: Rgb) -> UInt8[np.ndarray, "rows cols 3"]:
+    return np.asarray(np.rint(_on_canvas(rgb, rgb.mean(axis=(0, 1)))), np.uint8)
+
+
+def _halve_masks(masks: Masks) -> Bool[np.ndarray, "object rows cols"]:
+    return np.stack([_on_canvas(mask, np.zeros(1))[..., 0] >= 1 / 2 for mask in masks])
+
+
+def _halve_points(points: Points, height_px: int, width_px: int) -> Points:
+    size_px = np.array([width_px, height_px])
+    halved = np.array([_halved_side(width_px), _halved_side(height_px)])
+    # A pixel's centre lies at +0.5.
+    return (points + 0.5) * halved / size_px - 0.5 + halved / 2
+
+
 VIEW_KINDS: Final = (
     ViewKind("identity", "the image as it is", apply=lambda rgb: rgb),
     ViewKind(
@@ -152,6 +191,14 @@ VIEW_KINDS: Final = (
         parameters={"factor": Parameter("times height and width", 2, 4)},
         named="factor",
         map_points=_enlarge_points,
+        is_averaged=False,
+    ),
+    ViewKind(
+        "half",
+        "reduced to half its size, in the middle of a canvas of its mean colour",
+        apply=_halve,
+        map_points=_halve_points,
+        map_masks=_halve_masks,
         is_averaged=False,
     ),
     ViewKind("gray", "its luma in all three channels", apply=_gray, is_averaged=False),
@@ -245,7 +292,7 @@ def view_order(name: str) -> tuple[int, int]:
 
 
 def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "rows cols 3"]:
-    """Augment an image as the view says; only enlarged views have another size than the image.
+    """Augment an image as the view says; views at another scale may have another size.
 
     ``image`` names the image; with the view's seed and name, it seeds random pixels. Only views
     with noise need it.
@@ -268,6 +315,23 @@ def map_points(
         return pixels
     mapped = view.kind.map_points(pixels, height_px, width_px, **view.parameters)
     return mapped.astype(np.float32, copy=False)
+
+
+def scene_in_view(
+    points: Num[np.ndarray, "object click 2"], masks: Masks, view: View
+) -> tuple[Num[np.ndarray, "object click 2"], Bool[np.ndarray, "object rows cols"]]:
+    """Clicks (x, y) and true masks of objects in pixels of a view, whose kind must map masks.
+
+    A mapped click is a whole pixel. An object that is too small for the view has the pixel of its
+    first click.
+    """
+    assert view.kind.map_masks is not None
+    height, width = masks.shape[1:]
+    in_view = view.kind.map_masks(masks)
+    clicks = np.rint(map_points(points, view, height_px=height, width_px=width)).astype(np.int64)
+    for mask, (x, y) in zip(in_view, clicks[:, 0], strict=True):
+        mask[y, x] |= not mask.any()
+    return clicks, in_view
 
 
 def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y x"]:

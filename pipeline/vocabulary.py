@@ -12,6 +12,15 @@ PROMPTS: Final = (*SINGLE_CLICKS, "refined")
 TRAIN_PROMPTS: Final = ("center", "refined")
 """Prompt sets of every train cell: from ``center``, heads learn the gain of ``refined``."""
 
+
+def has_cuts(view: str, prompts: Sequence[str]) -> bool:
+    """Whether a cell has the IoU of its masks at every cut: in view ``identity``, or to learn from.
+
+    Cells of eval splits in other views, with the prompt sets ``PROMPTS``, serve entropies alone.
+    """
+    return view == "identity" or tuple(prompts) != PROMPTS
+
+
 NEAR_CLICKS: Final = ("near1", "near2", "near3", "near4", "near5", "near6", "near7")
 """Extra prompt sets of one click: ``center``, moved a little."""
 

@@ -56,7 +56,9 @@ def main(split: str) -> None:
     learned = {
         name: learned_from(
             name,
-            train_settings(params.extract, name, params.models, params.train_prompts),
+            train_settings(
+                params.extract, name, params.models, params.train_prompts, params.train_views
+            ),
             cache_location(),
         )
         for name in params.train_splits

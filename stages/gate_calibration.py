@@ -153,7 +153,11 @@ def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str
     if not masks.train_split:
         return lambda prompt: cell.proposals(prompt).sam_score
     settings = train_settings(
-        params.extract, masks.train_split, params.models, params.train_prompts
+        params.extract,
+        masks.train_split,
+        params.models,
+        params.train_prompts,
+        params.train_views,
     )
     learned = learned_from(masks.train_split, settings, cache_location())
     head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads)

@@ -1,7 +1,7 @@
 """Stage ``train``: features of a train split in, trained heads out.
 
-Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
-        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
+Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
+        ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
 Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, of each seed after the first
         ``<tokens>-seed<seed>.safetensors``; ``heads/<split>/curves.csv``, ``isotonic.json``.
 """
@@ -28,7 +28,9 @@ def main(split: str) -> None:
     """Train the heads of every head set on a train split, and write them."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    expected = train_settings(params.extract, split, params.models, params.train_prompts)
+    expected = train_settings(
+        params.extract, split, params.models, params.train_prompts, params.train_views
+    )
     to_open = CellsToOpen(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}

@@ -35,8 +35,8 @@ RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 MAKERS: Final = (
     (r"data/shapes(?:/.+)?", ("shapes",)),
     (r"cache/objects/(.+)\.zarr", ("prepare@{}",)),
-    (r"cache/features/(.+)/(.+)/(identity)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}")),
-    (r"cache/(?:features|masks)/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
+    (r"cache/features/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}-{}")),
+    (r"cache/masks/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
     (r"cache/embeddings/(.+)/(.+)\.zarr", ("embed@{}-{}",)),
     (r"cache/entropy/(.+)\.zarr", ("entropy@{}",)),
     (r"heads/(.+)/tuning/(.+)\.\w+", ("tune@{}-{}",)),
@@ -48,7 +48,7 @@ MAKERS: Final = (
 )
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
-Features of the view ``identity`` have two stages:
+Features have two stages:
 ``extract_train`` makes them for a train split."""
 
 

@@ -89,7 +89,7 @@ OUTS: Final = {
         paths.features_path(SPLIT, MODEL, VIEW),
         paths.masks_path(SPLIT, MODEL, VIEW),
     ],
-    "extract_train": [paths.features_path(SPLIT, MODEL, "identity")],
+    "extract_train": [paths.features_path(SPLIT, MODEL, VIEW)],
     "embed": [paths.embeddings_path(SPLIT, MODEL)],
     "entropy": [paths.entropy_path(SPLIT)],
     "tune": [paths.tuning_path(SPLIT, OBJECTIVE), paths.trials_path(SPLIT, OBJECTIVE)],
@@ -145,11 +145,11 @@ def test_plumbing_is_what_stages_import_and_none_depends_on() -> None:
 @pytest.mark.parametrize("stage", ["extract", "extract_train"])
 def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
     expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
-    if "view" in arguments(stage):
-        # That of its own view alone. Train splits have the identity view, which has no parameters.
-        expected |= {f"views.{VIEW}", "extra_prompts"}
-    else:
-        expected |= {"train_prompts"}
+    # Views of train splits have the parameters in their names, and defaults.
+    expected |= {
+        "extract": {f"views.{VIEW}", "extra_prompts"},
+        "extract_train": {"train_prompts"},
+    }[stage]
     assert sorted(settings_of(stage)) == sorted(expected)
     assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT
 
@@ -220,7 +220,7 @@ def test_a_matrix_spans_the_lists_of_the_arguments(stage: str) -> None:
     lists = {
         "split": "${embeddings.splits}" if block else f"${{{splits}}}",
         "model": f"${{{block}models}}",
-        "view": "${views}",
+        "view": "${train_views}" if stage == "extract_train" else "${views}",
         "objective": "${objectives}",
     }
     declared = DECLARED["stages"][stage]

@@ -154,7 +154,7 @@ def test_heads_of_other_features_are_trained_again_by_the_command_that_evaluate_
     splits = read_params(demo_copy)["splits"]
     splits["shapes_train"]["max_objects"] = 16
     change_params(demo_copy, splits=splits)
-    repro(demo_copy, *(f"extract_train@shapes_train-{model}" for model in FEW_MODELS))
+    repro(demo_copy, *(f"extract_train@shapes_train-{model}-identity" for model in FEW_MODELS))
     evaluate = ("python", "-m", "stages.evaluate", "shapes_val")
     with pytest.raises(AssertionError, match=r"features_digest \(\w+ -> \w+\)") as refused:
         run(demo_copy, *evaluate)

@@ -18,8 +18,8 @@ from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.upsampling import masks_at_image
-from pipeline.views import View, map_points, unview
-from pipeline.vocabulary import PROPOSAL_PAIRS
+from pipeline.views import View, default_view, map_points, scene_in_view, unview
+from pipeline.vocabulary import PROPOSAL_PAIRS, has_cuts
 
 Rows = dict[str, np.ndarray]
 """Arrays of consecutive objects by their names in the cache."""
@@ -61,6 +61,22 @@ class Request:
         is_corner = np.isin(kind.labels, BOX)
         in_view[:, is_corner] = np.sort(in_view[:, is_corner], axis=1)
         return in_view
+
+
+def request_in(
+    view: View,
+    points: Int[np.ndarray, "object 8 2"],
+    ground_truth: Bool[np.ndarray, "object height width"],
+    prompts: tuple[str, ...],
+) -> Request:
+    """Make the request for objects of an image in a view; the other arguments are its attributes.
+
+    A view that maps masks is an image of its own, with other clicks and true masks: its request is
+    that of the view ``identity`` of this image.
+    """
+    if view.kind.map_masks is None:
+        return Request(points, ground_truth, view, prompts)
+    return Request(*scene_in_view(points, ground_truth, view), default_view("identity"), prompts)
 
 
 @dataclass(frozen=True)
@@ -125,12 +141,12 @@ def extract_objects(
     Returns
     -------
     ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, the arrays of
-    ``mask_statistics``, in the view ``identity`` also ``iou_at_cut`` and ``stability_score``, and,
-    if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order. The image's
+    ``mask_statistics``, where ``has_cuts`` also ``iou_at_cut`` and ``stability_score``, and, if
+    asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order. The image's
     ``encoder_mean`` and ``encoder_std``, ``(object, encoder_channel)``, repeat for each object.
     """
     truth = sam.upload(request.ground_truth)
-    with_cuts = request.view.name == "identity"
+    with_cuts = has_cuts(request.view.name, request.prompts)
 
     def scored(decoded_call: DecodedCall) -> ScoredCall:
         targets, decoded = decoded_call

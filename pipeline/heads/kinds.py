@@ -84,8 +84,8 @@ class HeadKind:
     """Settings of the training; None stands for SGD with the hyperparameters of the stage ``tune``.
     """
     learns_every_prompt: bool = False
-    """Whether the heads learn from every prompt set of the train cells; otherwise they learn from
-    ``center`` alone."""
+    """Whether the heads learn from every prompt set and view of the train cells; otherwise they
+    learn from ``center`` in view ``identity`` alone."""
     shares_layers: bool = False
     """Whether the heads of a set are one network: they share the hidden layers, which are trained
     for all objectives together, and each has its own output."""

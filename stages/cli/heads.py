@@ -139,7 +139,9 @@ def _training_images(
     error.
     """
     params = read_params()
-    settings = train_settings(params.extract, split, heads.models, params.train_prompts)
+    settings = train_settings(
+        params.extract, split, heads.models, params.train_prompts, params.train_views
+    )
     origin = learned_from(split, settings, cache_location()) if split in params.splits else {}
     if not origin:
         print(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.embeddings import StoredEmbedding, levels_sha256, pixels_sha256
-from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
+from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects, request_in
 from pipeline.extraction.shards import Piece, Shard
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
@@ -262,7 +262,7 @@ class CellSteps:
     def _request(self, piece: Piece) -> Request:
         truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
         clicks, name = self._table.point_px[piece.start : piece.stop], self.cell.name
-        request = Request(clicks, np.stack(truth), name.view, name.prompts)
+        request = request_in(name.view, clicks, np.stack(truth), name.prompts)
         _ = request.places  # computed here, where a faulty prompt set fails its image alone
         return request
 

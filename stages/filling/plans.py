@@ -76,7 +76,7 @@ def cells_of(split: str, params: Params) -> list[CellName]:
         views = [params.view(name) for name in params.views]
         cells += eval_cells(split, params.models, views, params.extra_prompts)
     if split in params.train_splits:
-        cells += train_cells(split, params.models, params.train_prompts)
+        cells += train_cells(split, params.models, params.train_prompts, params.train_views)
     return cells
 
 
@@ -236,7 +236,7 @@ def cell_bytes(
         return 0, 0, 0, n_images * row_bytes(levels, dims)
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
     low, high = mask_bytes(family.mask_side_px)
-    features = row_bytes(cell_specs("features", cell.view.name).values(), dims)
+    features = row_bytes(cell_specs("features", cell.view.name, cell.prompts).values(), dims)
     return n_objects * features, n_masks * low, n_masks * high, 0
 
 

@@ -10,7 +10,7 @@ from pydantic import StrictStr
 from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.sam.families import models_of
-from pipeline.views import View, parse_view
+from pipeline.views import View, default_view, parse_view
 from pipeline.vocabulary import ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import check_known, parse, read_yaml, strict
@@ -45,6 +45,7 @@ class Params:
     views: dict[str, dict[str, object]]
     extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     train_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
+    train_views: blocks.SomeUnique[StrictStr]
     eval_splits: blocks.SomeUnique[StrictStr]
     train_splits: blocks.Unique[StrictStr]
     heads: blocks.SomeUnique[Annotated[str, blocks.one_of(KINDS)]]
@@ -79,7 +80,12 @@ class Params:
             )
         self._check_models()
         for name in self.views:
-            self.view(name)
+            if self.view(name).kind.map_masks:
+                raise ValueError(f"views must leave objects their size, got {name} (train_views)")
+        if self.train_views[0] != "identity":
+            raise ValueError(f"train_views must begin with identity, got {self.train_views[0]!r}")
+        for name in self.train_views:
+            default_view(name)
 
     def _check_models(self) -> None:
         family = models_of(self.extract.family)

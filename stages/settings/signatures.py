@@ -48,14 +48,22 @@ def eval_cells(
 
 
 def train_cells(
-    split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
+    split: str,
+    models: Sequence[str],
+    train_prompts: Sequence[str] = (),
+    train_views: Sequence[str] = ("identity",),
 ) -> list[CellName]:
-    """List the cells of a train split: view ``identity``, no masks.
+    """List the cells of a train split, model by model; they have no masks.
 
-    Their prompt sets are ``center``, ``refined`` and ``train_prompts``.
+    Their prompt sets are ``center``, ``refined`` and ``train_prompts``. Parameters of views that
+    their names do not give have their defaults.
     """
-    identity, prompts = default_view("identity"), with_extra(train_prompts, TRAIN_PROMPTS)
-    return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
+    prompts = with_extra(train_prompts, TRAIN_PROMPTS)
+    return [
+        CellName(split, model, default_view(view), prompts, with_masks=False)
+        for model in models
+        for view in train_views
+    ]
 
 
 def embedding_cells(split: str, models: Sequence[str]) -> list[CellName]:
@@ -122,10 +130,14 @@ def eval_settings(
 
 
 def train_settings(
-    params: ExtractParams, split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
+    params: ExtractParams,
+    split: str,
+    models: Sequence[str],
+    train_prompts: Sequence[str] = (),
+    train_views: Sequence[str] = ("identity",),
 ) -> Settings:
     """Entries that the signatures of cells of a train split must have, by model and view."""
-    return _settings_of(params, train_cells(split, models, train_prompts))
+    return _settings_of(params, train_cells(split, models, train_prompts, train_views))
 
 
 def _settings_of(params: ExtractParams, names: Iterable[CellName]) -> Settings:

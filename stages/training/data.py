@@ -1,8 +1,7 @@
 """Reads the training data of heads from the cells of a train split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -31,7 +30,9 @@ OBJECTS: Final = "objects_digest"
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
-    """Read the inputs and targets of a head set from the identity cells of a train split.
+    """Read the inputs and targets of a head set from the cells of a train split.
+
+    Heads of a kind that learns every prompt learn from all views, others from ``identity`` alone.
 
     Values are not checked: training refuses NaN and infinity.
 
@@ -41,14 +42,17 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         If a store is damaged.
     """
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
-    inputs = _read_inputs([*cells.identity.values()], prompts, len(group), head_set)
+    views = cells.views if KINDS_BY_NAME[head_set.kind].learns_every_prompt else ("identity",)
+    by_view = [{model: cells.by_name[model, view] for model in cells.models} for view in views]
+    inputs = _read_inputs(by_view, prompts, len(group), head_set)
     features = [
         {
             model: replace(cell.proposals(prompt), iou_at_cut=cell.iou_at_cut(prompt))
             if head_set.chooses_masks
             else cell.proposals(prompt)
-            for model, cell in cells.identity.items()
+            for model, cell in of_view.items()
         }
+        for of_view in by_view
         for prompt in prompts
     ]
     with faults_of(cells.split):
@@ -69,12 +73,12 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
     """Entries of a head file's card that identify the features that its heads learned from.
 
     The entries are those of ``SplitCells.head_origin``, the number of channels of a token
-    (``n_channels``), and the digest of the identity cells (``FEATURES``).
+    (``n_channels``), and the digest of the cells (``FEATURES``).
     """
     return {
         **cells.head_origin,
         "n_channels": str(cells.identity[cells.models[0]].n_channels),
-        FEATURES: cells.digest(["identity"]),
+        FEATURES: cells.digest(cells.views),
     }
 
 
@@ -102,7 +106,8 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
     if not _is_here(objects_path(split), cache):
         return {}
     if all(_is_here(features_path(split, *name), cache) for name in expected):
-        return {FEATURES: open_cells(split, expected, cache=cache).digest(["identity"])}
+        cells = open_cells(split, expected, cache=cache)
+        return {FEATURES: cells.digest(cells.views)}
     return {OBJECTS: read_objects_of(split, cache).digest}
 
 
@@ -130,16 +135,20 @@ def image_statistics(cells: SplitCells) -> Statistics:
 
 
 def _read_inputs(
-    cells: Sequence[OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
+    by_view: Sequence[Mapping[str, OpenCell]],
+    prompts: Sequence[str],
+    n_objects: int,
+    head_set: HeadSet,
 ) -> Float32[np.ndarray, "prompt model row input"]:
-    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
+    """Inputs by view and prompt set, side by side on the first axis, then by model."""
+    cells = [(prompt, cell) for view in by_view for prompt in prompts for cell in view.values()]
+    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0][1].n_channels)
     n_rows = n_objects * (N_PROPOSALS if head_set.chooses_masks else 1)
     read_inputs = inputs_of_proposals if head_set.chooses_masks else set_inputs
     # Filled in place, because the inputs of a large split take gigabytes.
-    inputs = np.empty((len(prompts), len(cells), n_rows, width), np.float32)
-    for rows, (prompt, cell) in zip(
-        inputs.reshape(-1, n_rows, width), product(prompts, cells), strict=True
-    ):
+    shape = len(by_view) * len(prompts), len(by_view[0]), n_rows, width
+    inputs = np.empty(shape, np.float32)
+    for rows, (prompt, cell) in zip(inputs.reshape(-1, n_rows, width), cells, strict=True):
         start = 0
         for block in cell.blocks(prompt, INPUT_ARRAYS):
             block_inputs = read_inputs(block, head_set)

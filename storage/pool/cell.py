@@ -332,11 +332,12 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
     """Declarations of the arrays of a cell's store, by name.
 
-    Of the cell's ``signature``, the entry ``levels`` decides for embeddings, ``view`` otherwise.
+    Of the cell's ``signature``, ``levels`` decides for embeddings, else ``view`` and ``prompts``.
     """
     if kind == "embeddings":
         return specs_of(kind, cast("Sequence[str]", signature["levels"]))
-    return cell_specs(kind, signature["view"])
+    prompts = cast("Sequence[str]", signature["prompts"])
+    return cell_specs(kind, str(signature["view"]), prompts)
 
 
 def shard_arrays(

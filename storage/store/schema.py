@@ -1,7 +1,7 @@
 """Declares every array of every store; writers, readers, checks and docs follow from ``SCHEMA``."""
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -19,7 +19,7 @@ from pipeline.mask_statistics import (
     REGIONS,
 )
 from pipeline.masks import CUTS
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS, has_cuts
 
 SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature.
@@ -327,12 +327,12 @@ def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
     }
 
 
-def cell_specs(kind: str, view: object) -> dict[str, ArraySpec]:
+def cell_specs(kind: str, view: str, prompts: Sequence[str]) -> dict[str, ArraySpec]:
     """Declarations of the arrays of a cell's features or masks, by name.
 
-    Only view ``identity`` has optional arrays.
+    Only cells that ``has_cuts`` have optional arrays.
     """
-    return specs_of(kind, SCHEMA[kind] if view == "identity" else ())
+    return specs_of(kind, SCHEMA[kind] if has_cuts(view, prompts) else ())
 
 
 FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyType(

@@ -15,12 +15,13 @@ from pipeline.views import (
     entropy_views,
     map_points,
     parse_view,
+    scene_in_view,
     unview,
     view_order,
 )
 
 VIEWS = (
-    *("identity", "vflip", "hflip", "scale2", "gray"),
+    *("identity", "vflip", "hflip", "scale2", "half", "gray"),
     *("gblur5", "gnoise", "jpeg10", "jpeg30"),
 )
 """The paper's, in the order of its Table 10; a view of each kind."""
@@ -34,11 +35,11 @@ def image(seed: int = 0, height: int = 21, width: int = 34) -> np.ndarray:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_is_an_image_of_its_size_and_leaves_its_own_alone(view: str) -> None:
-    factor, rgb = 2 if view == "scale2" else 1, image()
+    rgb, size = image(), {"scale2": (42, 68), "half": (20, 32)}.get(view, (21, 34))
     viewed = apply_view(rgb, default_view(view))
     np.testing.assert_array_equal(rgb, image())
     assert viewed.dtype == np.uint8
-    assert viewed.shape == (21 * factor, 34 * factor, 3)
+    assert viewed.shape == (*size, 3)
     assert viewed.flags.c_contiguous
 
 
@@ -56,6 +57,35 @@ def test_a_point_scaled_twice_lies_at_the_centre_of_its_four_pixels() -> None:
         np.array([[0, 0], [3, 5]]), default_view("scale2"), height_px=21, width_px=34
     )
     np.testing.assert_array_equal(corner, [[0.5, 0.5], [6.5, 10.5]])
+
+
+@given(height=st.integers(24, 60), width=st.integers(24, 60), seed=st.integers(0, 99))
+def test_a_halved_object_has_a_quarter_of_its_pixels_around_its_mapped_clicks(
+    height: int, width: int, seed: int
+) -> None:
+    rng, view = np.random.default_rng(seed), default_view("half")
+    bottom, right = rng.integers(6, (height, width), endpoint=True)
+    mask = np.zeros((1, height, width), bool)
+    mask[0, bottom - 6 : bottom, right - 6 : right] = True
+    middle = np.array([[[right - 4, bottom - 4]] * 8])
+    rgb = np.repeat(np.where(mask[0], 200, 0)[..., None], 3, axis=2).astype(np.uint8)
+    clicks, (halved,) = scene_in_view(middle, mask, view)
+    viewed = apply_view(rgb, view)
+    assert halved.shape == viewed.shape[:2]
+    assert 4 <= halved.sum() <= 16
+    assert halved[clicks[0, :, 1], clicks[0, :, 0]].all()
+    np.testing.assert_array_equal(halved, viewed[..., 0] >= 100)
+    corner = viewed[0, 0]
+    np.testing.assert_allclose(corner, rgb.mean(axis=(0, 1)), atol=0.51)
+
+
+def test_an_object_too_small_for_a_view_keeps_the_pixel_of_its_click() -> None:
+    mask = np.zeros((1, 40, 40), bool)
+    mask[0, 13, 17] = True
+    ((click, *_),), (halved,) = scene_in_view(
+        np.full((1, 8, 2), (17, 13)), mask, default_view("half")
+    )
+    assert np.argwhere(halved).tolist() == [[click[1], click[0]]]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -132,8 +162,8 @@ def test_every_kind_has_a_view_here_and_the_order_is_that_of_the_table() -> None
     ]
 
 
-def test_three_kinds_stay_out_of_the_entropies() -> None:
-    assert set(VIEWS) - set(entropy_views(VIEWS)) == {"hflip", "scale2", "gray"}
+def test_four_kinds_stay_out_of_the_entropies() -> None:
+    assert set(VIEWS) - set(entropy_views(VIEWS)) == {"hflip", "scale2", "half", "gray"}
     assert entropy_views(["gray", "jpeg50", "identity"]) == ("jpeg50", "identity")
 
 

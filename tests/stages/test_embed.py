@@ -196,7 +196,7 @@ def test_a_train_split_is_decoded_from_embeddings_too() -> None:
     write_params(embedded=[TRAIN_SPLIT])
     run(embed, TRAIN_SPLIT, "tiny")
     with encoded_images() as encoded:
-        run(extract_train, TRAIN_SPLIT, "tiny")
+        run(extract_train, TRAIN_SPLIT, "tiny", "identity")
     assert not encoded
 
 

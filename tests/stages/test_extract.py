@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.masks import CUTS
 from pipeline.sam.building import build
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
@@ -25,6 +26,8 @@ from tests.fixtures.transformers_models import small_families
 
 VIEWS = ("identity", "vflip", "gnoise")
 
+TRAIN_VIEWS = ("identity", "vflip", "half")
+
 ROWS = (0, 4, 15, 17)
 """Objects compared: at both ends of shards, of one pixel (4), of images of any proportion."""
 
@@ -34,10 +37,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose cells are all extracted."""
     root = tmp_path_factory.mktemp("project")
     with chdir(root):
-        draw_project()
+        draw_project(train_views=TRAIN_VIEWS)
         for view in VIEWS:
             run(extract, SPLIT, "tiny", view)
-        run(extract_train, TRAIN_SPLIT, "tiny")
+        for view in TRAIN_VIEWS:
+            run(extract_train, TRAIN_SPLIT, "tiny", view)
     return root
 
 
@@ -80,6 +84,23 @@ def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> 
         assert features[name].sizes["object"] == table.n_objects
         same = every[name].isel(prompt=columns)
         np.testing.assert_allclose(features[name], same, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.usefixtures("table")
+def test_train_cells_of_other_views_are_of_their_own_pixels_and_have_every_cut() -> None:
+    of_views = {
+        view: opening.open_features(features_path(TRAIN_SPLIT, "tiny", view))
+        for view in TRAIN_VIEWS
+    }
+    flipped = opening.open_features(features_path(SPLIT, "tiny", "vflip"))
+    columns = [PROMPTS.index(prompt) for prompt in TRAIN_PROMPTS]
+    for name in ("iou", "mask_token"):
+        same = flipped[name].isel(prompt=columns)
+        np.testing.assert_allclose(of_views["vflip"][name], same, atol=1e-3, err_msg=name)
+    for features in of_views.values():
+        assert features["iou_at_cut"].sizes["cut"] == len(CUTS)
+    tokens = [features["mask_token"].to_numpy() for features in of_views.values()]
+    assert all((tokens[0] != other).any() for other in tokens[1:])
 
 
 @pytest.mark.usefixtures("table")

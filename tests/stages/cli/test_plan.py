@@ -61,7 +61,7 @@ def some_extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     shutil.copytree(drawn, root, dirs_exist_ok=True)
     with chdir(root):
         run(extract, *CELL)
-        run(extract_train, TRAIN_SPLIT, "tiny")
+        run(extract_train, TRAIN_SPLIT, "tiny", "identity")
     return root
 
 

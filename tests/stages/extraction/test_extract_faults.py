@@ -57,7 +57,7 @@ def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) ->
 
 def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
-        run(extract_train, SPLIT, "tiny")
+        run(extract_train, SPLIT, "tiny", "identity")
     assert capsys.readouterr().err == "error: train split must be one of taught, got 'drawn'\n"
 
 

@@ -74,7 +74,7 @@ def test_the_stores_hold_what_the_official_predictor_says(family: str) -> None:
     run(prepare, "coco_train")
     for model in models_of(family)[: 1 if family == "mini" else None]:
         run(extract, "coco_val", model, "identity")
-        run(extract_train, "coco_train", model)
+        run(extract_train, "coco_train", model, "identity")
         features = opening.open_features(features_path("coco_val", model, "identity"))
         assert features.sizes["object"] == N_OBJECTS
         official = OfficialPredictor(build(family, model, seed=0).eval())

@@ -117,6 +117,12 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
         ({"models": ["large", "tiny"]}, "models must be .*, in this order, got 'large', 'tiny'"),
         ({"models": ["tiny"]}, "objectives must be [iou_tiny, iou_refined, .* got ['iou_tiny', .*"),
         ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
+        (
+            {"views": {"identity": {}, "half": {}}},
+            "views must leave objects their size, got half (train_views)",
+        ),
+        ({"train_views": ["half"]}, "train_views must begin with identity, got 'half'"),
+        ({"train_views": ["identity", "jpeg"]}, "view must be one of .* got 'jpeg'"),
         ({"views": {"identity": None}}, "views.identity must be a valid dictionary, got None"),
         (
             {"ablations": ["no_token"]},

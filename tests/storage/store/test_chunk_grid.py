@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from storage.store.chunk_grid import ChunkGrid, chunk_grid, chunk_rows, row_bytes
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, cell_specs
@@ -67,7 +68,8 @@ def test_bytes_follow_from_the_schema() -> None:
     sizes = {**counts, "channel": 256, "encoder_channel": 352}
     of_prompt = 2 * 3 + 256 + 4 * 256 + 1 + 4 * 3
 
-    in_view, in_identity = (cell_specs("features", view) for view in ("vflip", "identity"))
+    in_view, in_identity = (cell_specs("features", view, PROMPTS) for view in ("vflip", "identity"))
+    assert cell_specs("features", "vflip", TRAIN_PROMPTS) == in_identity
     assert row_bytes(in_view.values(), sizes) == 4 * (9 * of_prompt + 2 * 352)
     n_values = 9 * (of_prompt + 3 * (9 + 1)) + 2 * 352
     assert row_bytes(in_identity.values(), sizes | {"cut": 9}) == 4 * n_values
