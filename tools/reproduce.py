@@ -54,10 +54,10 @@ SPLITS: Final = ("coco_val", "coco_heads")
 """Splits of ``params/coco.yaml``: to evaluate, and for the heads to learn from."""
 
 STAGES: Final = (
-    *("prepare", "extract", "extract_train", "entropy", "tune", "train"),
+    *("extract", "extract_train", "entropy", "tune", "train"),
     *("evaluate", "gallery", "runtime", "report"),
 )
-"""Stages of ``dvc.yaml`` that run; no shapes are drawn."""
+"""Stages of ``dvc.yaml`` that run after ``prepare``; no shapes are drawn."""
 
 COMPARISON: Final = Path("paper_and_ours.csv")
 
@@ -65,7 +65,7 @@ SHOWN: Final = re.compile(r"best/table[1-4]_(\w+)")
 """Pattern of the tables whose numbers are printed: the relative AUC of a task, in %."""
 
 REPORT_FILES: Final = (
-    *("params.yaml", "version.txt", "doctor.txt", "plan.txt", str(COMPARISON)),
+    *("params.yaml", "version.txt", "doctor.txt", "plan.txt", "bench.txt", str(COMPARISON)),
     *("results/tables/**/*.csv", "results/metrics.json", "results/splits/*/run.json"),
 )
 """Patterns of the files in ``reproduced.zip``."""
@@ -111,8 +111,10 @@ def main(arguments: Sequence[str]) -> None:
             _fetch_models(params)
             _note("version.txt", "--version")
             _note("doctor.txt", "doctor")
-            _note("plan.txt", "plan", "--time")
-            compute()
+            compute(["prepare"])
+            _note("plan.txt", "plan")
+            _note("bench.txt", "bench", "extraction")
+            compute(STAGES)
             published = _of_published_heads(params)
             comparison = list(beside_paper(RESULTS / "tables", published))
             with whole_file(COMPARISON) as partial, partial.open("w", newline="") as file:
@@ -206,13 +208,13 @@ def _fetch_models(params: Params) -> None:
         _run("-m", "stages.cli", "heads", "fetch", family)
 
 
-def compute() -> None:
-    """Run the stages one after the other; shards in the pool are not computed again.
+def compute(stages: Sequence[str]) -> None:
+    """Run stages one after the other; shards in the pool are not computed again.
 
     There is no DVC in the folder: the outputs are the same, and images are not copied.
     """
     steps = list(steps_of(read_yaml(ROOT / "dvc.yaml"), read_yaml(PARAMS_FILE)))
-    for step in choose(steps, STAGES):
+    for step in choose(steps, stages):
         print(f"Running stage '{step.name}':", flush=True)
         for _, *words in step.commands:
             _run(*words)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError, check_known, parse
-
-if TYPE_CHECKING:
-    from stages.extraction.speed import ExtractionSpeed
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Time an extraction on this machine."
@@ -41,7 +38,7 @@ def extraction(  # noqa: PLR0913 - each is an option
     """
     # Imported late: torch takes seconds, and the help needs none of it.
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
-    from stages.extraction.speed import extraction_speed  # noqa: PLC0415
+    from stages.extraction.timing import SPEED, extraction_speed  # noqa: PLC0415
 
     batches = {"encoder_batch": encoder_batch, "decoder_batch": decoder_batch}
     options = {"family": family, "precision": precision, "device": device, **batches}
@@ -53,11 +50,12 @@ def extraction(  # noqa: PLR0913 - each is an option
             default_view(view)
         except ValueError as error:
             raise ParamsError(str(error)) from error
-        print("| " + " | ".join(SPEED_COLUMNS) + " |")
-        print("| --- |" + " ---: |" * (len(SPEED_COLUMNS) - 1))
+        print(f"| model | {' | '.join(SPEED)} |")
+        print("| --- |" + " ---: |" * len(SPEED))
         for name in model or models:
-            cells = _speed_cells(extraction_speed(params, name, images, view))
-            print("| " + " | ".join((name, *cells)) + " |", flush=True)
+            speed = extraction_speed(params, name, images, view)
+            cells = (f"{speed[figure]:{form}}" for figure, form in SPEED.items())
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
         where = device_name(settled_device(params.device))
         batch = f"{params.encoder_batch} and {params.decoder_batch}"
         print(
@@ -65,33 +63,6 @@ def extraction(  # noqa: PLR0913 - each is an option
             f"{images} drawn scenes in view {view}, {os.cpu_count()} processors, "
             f"torch {version('torch')}, usam {version('usam-cache')}"
         )
-
-
-SPEED_COLUMNS: Final = (
-    *("model", "images/s", "prompt sets/s", "encoder", "decoder", "scoring", "waiting"),
-    *("reading", "writing", "over the bare model"),
-)
-"""Columns of the table of ``usam bench extraction``.
-
-Encoder, decoder and scoring are shares of their sum; waiting is the share of the extraction in
-which the model waits for the host. Reading and writing, the host's part of the work, are in
-milliseconds of a core per prompt set.
-"""
-
-
-def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
-    part_s = speed.part_s
-    model_s = [part_s[name] for name in ("encoder", "decoder", "scoring")]
-    waiting = 1 - speed.computing_s / speed.extraction_s
-    per_prompt_set_s = speed.extraction_s / speed.n_prompt_sets
-    return (
-        f"{speed.n_images / speed.extraction_s:.3g}",
-        f"{1 / per_prompt_set_s:.3g}",
-        *(f"{seconds / sum(model_s):.0%}" for seconds in model_s),
-        f"{waiting:.0%}",
-        *(f"{1000 * part_s[name]:.2g}" for name in ("reading", "writing")),
-        f"{per_prompt_set_s / part_s['bare']:.2f}",
-    )
 
 
 def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, ...]]:

@@ -21,8 +21,7 @@ from stages.program.main import reported_errors
 from stages.program.progress import counting, progress
 from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
-from stages.settings.parsing import ParamsError
-from storage.errors import counted, hidden, printable
+from storage.errors import counted, printable
 from storage.files.addresses import is_address
 from storage.paths import POOL
 from storage.pool.adoption import recorded_stores
@@ -44,10 +43,8 @@ app.command("card")(cache_card)
 Where = str | Path
 """Path or address of a store."""
 
-Sides = tuple[Where | None, Where | None]
-"""The first and the second store of a comparison; None if that side has no store of the name."""
-
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
+OneStore = Annotated[str, typer.Argument(help="A store, zipped or not, or the address of one.")]
 
 
 @app.command("verify")
@@ -93,61 +90,13 @@ def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
 
 
 @app.command("diff")
-def diff_command(first: AnyStore, second: AnyStore) -> None:
-    """Print the differences between two stores, or between two folders of stores.
-
-    In folders, stores at the same path are compared. Exit 1 if there is a difference, or a store in
-    only one of the folders.
-    """
+def diff_command(first: OneStore, second: OneStore) -> None:
+    """Print the differences between two stores; exit 1 if there are any."""
     with reported_errors():
-        pairs = _pairs(first, second)
-        differences = {
-            name: differences_of(old, new) if old and new else None
-            for name, (old, new) in pairs.items()
-        }
-    print("\n".join(_comparison(name, pairs[name], differences[name]) for name in pairs))
-    if any(changes != {} for changes in differences.values()):
+        differences = differences_of(first, second)
+    print(_indented(differences) if differences else "same")
+    if differences:
         raise typer.Exit(1)
-
-
-def _pairs(first: str, second: str) -> dict[str, Sides]:
-    """Pair the stores of the same name below two folders, or pair two single stores.
-
-    The pairs are by path below the folders, sorted; the name of a pair of single stores is both
-    arguments. One store and one folder are an error.
-    """
-    sides = [_by_name(where) for where in (first, second)]
-    kinds = ["a store" if "" in side else "a folder of stores" for side in sides]
-    if kinds[0] != kinds[1]:
-        raise ParamsError(
-            "FIRST and SECOND must be two stores, or two folders of stores, got "
-            f"{kinds[0]} at {hidden(first)} and {kinds[1]} at {hidden(second)}"
-        )
-    if kinds[0] == "a store":
-        return {f"{first} {second}": (first, second)}
-    names = sorted(sides[0].keys() | sides[1].keys())
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
-
-
-def _by_name(where: str) -> dict[str, Where]:
-    """Stores below a folder, by their paths relative to the folder.
-
-    The path of a single store, and any address, give one store under an empty name.
-    """
-    path = Path(where)
-    if is_address(where) or path.is_file():
-        return {"": where}
-    names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
-    return {"" if name == "." else name: store for store, name in names.items()}
-
-
-def _comparison(name: str, sides: Sides, differences: Mapping[str, str] | None) -> str:
-    if differences is None:
-        (store,) = (side for side in sides if side is not None)
-        return f"alone    {printable(str(store))}"
-    if not differences:
-        return f"same     {printable(name)}"
-    return f"differs  {printable(name)}\n{_indented(differences)}"
 
 
 def _indented(reasons: Mapping[str, str]) -> str:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +28,7 @@ from storage.head_files.head_file import family_heads, read_head_file
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.sam.model import Decoded, Sam
+    from pipeline.sam.model import Decoded
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
 """Free bytes on the disk below which the report has a remedy.
@@ -39,9 +38,6 @@ Masks of about ten thousand objects need this space; ``usam plan`` knows the nee
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
 """By precision, the smallest IoU with the CPU's masks at which a device's masks are correct."""
-
-N_TIMED: Final = 3
-"""Number of times that an image and a click are timed; the report has the median."""
 
 DEFAULTS: Final = {
     "family": PHOTOGRAPHS,
@@ -134,7 +130,7 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
         yield _links()
     yield _dvc()
     if not device.remedy:
-        yield from _clicks(params, model, settled_device(params.device))
+        yield _click(params, model, settled_device(params.device))
 
 
 def _device(setting: str) -> Finding:
@@ -227,11 +223,11 @@ def _dvc() -> Finding:
     return Finding("DVC", installed, remedy)
 
 
-def _clicks(params: ExtractParams, model: str | None, device: "torch.device") -> Iterator[Finding]:
-    """Compare this device's masks of a click with the CPU's, then time images and clicks.
+def _click(params: ExtractParams, model: str | None, device: "torch.device") -> Finding:
+    """Compare this device's masks of a click with the CPU's.
 
-    Yields a finding about the masks, then a finding about the speed. The CPU's masks come from
-    ``sam2``'s own decoder, in single precision. Without weights on disk, weights are random.
+    The CPU's masks come from ``sam2``'s own decoder, in single precision. Without weights on disk,
+    weights are random.
     """
     from stages.extraction.models import load_sam  # noqa: PLC0415
 
@@ -250,16 +246,13 @@ def _clicks(params: ExtractParams, model: str | None, device: "torch.device") ->
     expected = reference.decode_plainly(reference.encode(scene.rgb), points)
     iou, gap = _agreement(answer, expected)
     named = f"{params.family} {model}{'' if is_trained else ' with random weights'}"
-    yield Finding(
+    return Finding(
         "click",
         f"{named}: differs from the CPU in {1 - iou:.1g} of the masks, {gap:.1g} of the SamScore",
         ""
         if iou >= LEAST_AGREEMENT[params.precision]
         else "torch computes something else on this device: try fp32, then another torch or driver",
     )
-    seconds = [_seconds(sam, scene.rgb, points) for _ in range(N_TIMED)]
-    images, clicks = np.median(seconds, axis=0)
-    yield Finding("speed", f"{1 / images:.3g} images, {1 / clicks:.3g} clicks a second")
 
 
 def _agreement(answer: "Decoded", expected: "Decoded") -> tuple[float, float]:
@@ -268,14 +261,3 @@ def _agreement(answer: "Decoded", expected: "Decoded") -> tuple[float, float]:
     union = int((masks | expected_masks).sum())
     iou = int((masks & expected_masks).sum()) / union if union else 1.0
     return iou, float((answer.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
-
-
-def _seconds(sam: "Sam", rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Seconds to encode an image, and seconds to decode a click on it."""
-    start = time.perf_counter()
-    embedding = sam.encode(rgb)
-    sam.wait()
-    encoded = time.perf_counter()
-    sam.decode(embedding, points)
-    sam.wait()
-    return encoded - start, time.perf_counter() - encoded

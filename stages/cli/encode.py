@@ -1,4 +1,4 @@
-"""``usam encode``: embeddings of the images in a folder, as a store on disk or in a bucket."""
+"""``usam encode``: embeddings of the images in a folder, as a store on disk."""
 
 import shutil
 from collections.abc import Sequence
@@ -23,8 +23,7 @@ from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import embedding_cells, embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import ImageError, StoreError, counted, hidden, listed, printable, shown
-from storage.files.addresses import check_bucket, files_at, is_address, upload
-from storage.files.manifest import ROOT
+from storage.files.addresses import is_address
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
@@ -40,9 +39,7 @@ Images = Annotated[Path, typer.Argument(help="Folder of images.")]
 ModelName = Annotated[
     str | None, typer.Option("--model", help="Model of the family; by default the smallest.")
 ]
-Out = Annotated[
-    str, typer.Option(metavar="STORE", help="Path, or s3://BUCKET/PATH, of the store to write.")
-]
+Out = Annotated[str, typer.Option(metavar="STORE", help="Path of the store to write.")]
 PrecisionName = Annotated[
     str, typer.Option("--precision", help="fp32 or bf16: that of the heads that will judge masks.")
 ]
@@ -74,24 +71,24 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
         if not images.is_dir():
             raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
         if is_address(out):
-            check_bucket(out)
-        former = None if is_address(out) and replace else _former(out)
+            raise ParamsError(f"STORE must be a path, got the address {hidden(out)}")
+        store = Path(out)
+        former = _former(store)
         family, model = _model_of(family, model, images, None if replace else former)
         params = _settings(family, model, precision=precision, device=device)
-        place = Path(out.rstrip("/").rpartition("/")[2] if is_address(out) else out)
-        work = place.with_name(f"{place.name}.work")
+        work = store.with_name(f"{store.name}.work")
         with stoppable(f"finished shards are kept in {work}"):
-            rows = read_rows(images, () if is_address(out) or not former else _files(former))
+            rows = read_rows(images, _files(former) if former else ())
             (name,) = embedding_cells(str(images), [model])
             cell = _cell(name, params, rows, is_half=half, pool=work)
             if former and not replace:
                 _check_continued(former, cell, images)
-            n_bytes = _written(cell, params, images, out)
+            n_bytes = _written(cell, params, images, store)
             # The folder may be the user's, or have shards of other settings.
             with suppress(OSError):
                 work.rmdir()
     encoded = f"{counted(rows.n_rows, 'image')} by {family} {model}"
-    print(f"{printable(hidden(out))}: {encoded}, {bytes_text(n_bytes)}")
+    print(f"{printable(out)}: {encoded}, {bytes_text(n_bytes)}")
 
 
 def _model_of(
@@ -106,10 +103,10 @@ def _model_of(
     return family, model or str(begun.get("model", models_of(family)[0]))
 
 
-def _written(cell: Cell, params: ExtractParams, images: Path, out: str) -> int:
-    """Write the embeddings of images to a path or an address; return the bytes of the store."""
-    store = cell.folder / "store.zarr" if is_address(out) else Path(out).resolve()
-    if not is_address(out) and store.exists():
+def _written(cell: Cell, params: ExtractParams, images: Path, out: Path) -> int:
+    """Write the embeddings of images to a path; return the bytes of the store."""
+    store = out.resolve()
+    if store.exists():
         adopt_fitting({str(cell.signature["device"]): cell}, {"embeddings": store})
     for attempt in range(N_FILLED):
         _encode(cell, params, images)
@@ -117,12 +114,8 @@ def _written(cell: Cell, params: ExtractParams, images: Path, out: str) -> int:
         if not compared.faults:
             break
     publish(cell, {"embeddings": store}, compared)
-    n_bytes = open_store(store).size_bytes
-    if is_address(out):
-        with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
-            upload(store, out, cell.folder / "sent.txt", advance)
     shutil.rmtree(cell.folder, ignore_errors=True)
-    return n_bytes
+    return open_store(store).size_bytes
 
 
 def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
@@ -160,24 +153,20 @@ def _settings(family: str, model: str, *, precision: str, device: str) -> Extrac
     return parse("usam encode", settings, ExtractParams)
 
 
-def _former(out: str) -> Store | None:
-    """Open the store of embeddings that is at a path or address; None if nothing is there.
+def _former(out: Path) -> Store | None:
+    """Open the store of embeddings that is at a path; None if nothing is there.
 
     Anything else is a ``ParamsError``.
     """
-    if is_address(out):
-        is_free = files_at(out).read(ROOT) is None
-    else:
-        is_free = not Path(out).exists() and not Path(out).is_symlink()
-    if is_free:
+    if not out.exists() and not out.is_symlink():
         return None
     try:
         store = open_store(out)
-        kind = store.kind if is_address(out) or store.files.folder else "an archive"
+        kind = store.kind if store.files.folder else "an archive"
     except StoreError:
         kind = "something else"
     if kind != "embeddings":
-        raise ParamsError(f"STORE must be free or embeddings, got {kind} at {shown(hidden(out))}")
+        raise ParamsError(f"STORE must be free or embeddings, got {kind} at {shown(str(out))}")
     return store
 
 

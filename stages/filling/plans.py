@@ -1,8 +1,6 @@
 """Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,26 +10,23 @@ from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.extraction.cells import on_devices
 from stages.filling.fill_cells import fitting
-from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
     cell_settings,
     embedding_cells,
     eval_cells,
-    library_versions,
     objects_settings,
     train_cells,
 )
 from stages.training.data import group_index
-from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
 from storage.images.videos import address_in
 from storage.paths import objects_path
-from storage.pool.cell import of_rows, settings_of
 from storage.split.cell_name import CellName
 from storage.split.object_table import read_objects
-from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import mask_bytes, row_bytes
 from storage.store.inspection import Store, read_description
 from storage.store.opening import open_complete, read_array, read_images
@@ -52,8 +47,6 @@ class FillPlan:
     n_shards, n_images, n_objects
         Numbers of missing shards, and of the images and objects in them; embeddings have no
         objects.
-    is_exact
-        Whether the numbers were counted, not estimated from the annotations.
     """
 
     name: CellName
@@ -61,7 +54,6 @@ class FillPlan:
     n_shards: int = 0
     n_images: int = 0
     n_objects: int = 0
-    is_exact: bool = True
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
@@ -92,9 +84,7 @@ def prepared_as_set(split: str, params: Params) -> ShardedTable:
 
 
 def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
-    """Plan the cells of a split from its prepared objects or, if need be, from its annotations.
-
-    Annotations are read if the prepared objects are missing, damaged or of other settings.
+    """Plan the cells of a split from its prepared objects.
 
     Returns
     -------
@@ -102,78 +92,28 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
 
     Raises
     ------
+    StoreError
+        If the split is not prepared under these settings; the message has the command.
     DataError
-        If needed annotations are missing or faulty, a train split has too few images or videos for
-        heads to learn from, or ``tune.max_objects`` leaves none.
+        If a train split has too few images or videos for heads to learn from, or
+        ``tune.max_objects`` leaves none.
     """
-    cells = cells_of(split, params)
-    is_eval, is_train = split in params.eval_splits, split in params.train_splits
-    check = partial(check_size, split, is_eval=is_eval, is_train=is_train)
-    try:
-        prepared = prepared_as_set(split, params)
-    except StoreError as error:
-        anew = str(error) if objects_path(split).exists() else ""
-        extent = _estimate(params.splits[split], params.prepare)
-        reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
-        plans = [
-            FillPlan(cell, why, *(_lacking(cell, extent, params.extract) if why else ()))
-            for cell, why in zip(cells, reasons, strict=True)
-        ]
-        notes = [check(extent.n_media), _order_note(split, params)]
-    else:
-        plans = [
-            plan_cell(cell, prepared, frozenset(cell.rows(prepared).names), params)
-            for cell in cells
-        ]
-        group = group_index(prepared.table)
-        notes = [check(int(group[-1]) + 1)]
-        if is_train and params.tune.n_trials and params.tune.max_objects is not None:
-            try:  # with several models, all numbers are as many times larger
-                sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
-            except ValueError as error:
-                raise DataError(str(error)) from error
-    return plans, [note for note in (*notes, _images_note(split, params)) if note]
-
-
-def _estimate(place: Split, params: PrepareParams) -> Extent:
-    limit = place.max_objects
-    media = list_selected(place.data_set, place.source, max_objects=limit, seed=params.seed)
-    return estimate_extent(
-        media,
-        min_area_px=params.min_area_px,
-        max_objects=limit,
-        max_per_image=place.max_objects_per_image,
+    prepared = prepared_as_set(split, params)
+    group = group_index(prepared.table)
+    is_train = split in params.train_splits
+    note = check_size(
+        split, int(group[-1]) + 1, is_eval=split in params.eval_splits, is_train=is_train
     )
-
-
-def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:
-    """Numbers of shards, images and objects that an empty cell lacks; whether they were counted.
-
-    Embeddings lack no objects.
-    """
-    n_images, n_objects = extent.n_images, extent.n_objects
-    if cell.is_embeddings:
-        return -(-n_images // SHARD_IMAGES), n_images, 0, extent.is_exact
-    return -(-n_objects // params.shard_objects), n_images, n_objects, extent.is_exact
-
-
-def _order_note(split: str, params: Params) -> str:
-    """Text of a note that the rows of a split change their order; empty if they do not.
-
-    Their order changes when ``max_objects`` is set or unset.
-    """
-    try:
-        before = read_description(files_at(objects_path(split)))[2].get("max_objects", "all")
-    except StoreError:
-        return ""
-    limit = params.splits[split].max_objects
-    if (before == "all") == (limit is None):
-        return ""
-    return (
-        f"note: {split} changes the order of its objects (max_objects: {before} -> "
-        f"{'all' if limit is None else limit}): all of its shards are computed again; a change of "
-        "one number to a larger one keeps them"
-    )
+    if is_train and params.tune.n_trials and params.tune.max_objects is not None:
+        try:  # with several models, all numbers are as many times larger
+            sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+    plans = [
+        plan_cell(cell, prepared, frozenset(cell.rows(prepared).names), params)
+        for cell in cells_of(split, params)
+    ]
+    return plans, [note for note in (note, _images_note(split, params)) if note]
 
 
 def _images_note(split: str, params: Params) -> str:
@@ -207,7 +147,7 @@ def plan_cell(
     lacking = min((cell.lacking() for cell in cells.values()), key=len)
     rows = name.rows(split)
     n_done = len(rows.shards) - len(lacking)
-    if n_done and why.startswith(MISSING):
+    if n_done and why == MISSING:
         why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
@@ -240,37 +180,31 @@ def cell_bytes(
     return n_objects * features, n_masks * low, n_masks * high, 0
 
 
-def reason_to_run(cell: CellName, params: ExtractParams, split: ShardedTable | None) -> str:
+def reason_to_run(cell: CellName, params: ExtractParams, split: ShardedTable) -> str:
     """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
     Reasons are a missing or damaged store, or a change of settings, objects or images. Of the
-    stores' arrays, only the digests of images are read. ``split`` is None if it is not prepared.
+    stores' arrays, only the digests of images are read.
     """
-    settings = cell_settings(params, cell)
+    absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
+    if absent:
+        return MISSING if len(absent) == len(cell.outputs) else f"{absent[0]} {MISSING}"
+    settings, rows = cell_settings(params, cell), cell.rows(split)
     if params.decoder_batch != "auto" and not cell.is_embeddings:
         settings["decoder_batch"] = params.decoder_batch
-    absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
-    if len(absent) == len(cell.outputs):
-        return MISSING if split is None else _missing(cell, settings, params, split)
-    if absent:
-        return f"{absent[0]} missing"
-    rows = None if split is None else cell.rows(split)
     faults = (_fault(kind, path, settings, rows) for kind, path in cell.outputs.items())
     return next(filter(None, faults), "")
 
 
-def _fault(kind: str, path: Path, settings: dict[str, object], rows: ShardedTable | None) -> str:
+def _fault(kind: str, path: Path, settings: dict[str, object], rows: ShardedTable) -> str:
     """Reason why a store is not valid under the settings of its cell; empty if it is valid."""
-    of_split = {} if rows is None else {f"{rows.dim}s_digest": rows.digest}
     try:
         # Compared before the arrays are checked: stores of earlier versions have other arrays.
         signature = read_description(files_at(path))[2]
-        if changes := compare(signature, settings | of_split):
+        if changes := compare(signature, settings | {f"{rows.dim}s_digest": rows.digest}):
             return changes
         store = open_complete(path, kind, {})
-        if rows is None or kind == "masks":
-            return ""
-        return "" if _are_same_images(store, rows) else "other images"
+        return "" if kind == "masks" or _are_same_images(store, rows) else "other images"
     except StoreError:
         return "damaged"
 
@@ -280,21 +214,3 @@ def _are_same_images(store: Store, rows: ShardedTable) -> bool:
         return read_images(store) == rows.images_sha256
     of_images = rows.table.image_sha256
     return [*map(str, read_array(store, "image_sha256"))] == [*map(str, of_images)]
-
-
-def _missing(
-    cell: CellName, settings: Mapping[str, object], params: ExtractParams, split: ShardedTable
-) -> str:
-    """Reason to make a cell without stores: ``MISSING``.
-
-    If the pool has shards of the same inputs under other settings, a difference of settings
-    follows.
-    """
-    present = of_rows(settings) | library_versions(params.family, cell.model)
-    if params.device != "auto":
-        present["device"] = params.device
-    identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
-    names = cell.rows(split).names
-    changed = {compare(old, present) or "" for old in settings_of(names, identity)}
-    changes = min(changed - {""}, default="")
-    return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

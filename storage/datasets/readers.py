@@ -1,11 +1,9 @@
-"""Reads or counts the objects of a data set; ``params.yaml`` names the reader of its layout."""
+"""Reads the objects of a data set; ``params.yaml`` names the reader of its layout."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -31,23 +29,6 @@ from storage.rle import area_rle
 
 MOST_ID: Final = 2**63
 """Object ids must be below this number and at least its negative: stores hold ids in 64 bits."""
-
-N_SAMPLED: Final = 500
-"""Number of images whose annotations are read before the rest of a split is estimated from them."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Size of a split: numbers of its images or videos, of its images, and of its objects."""
-
-    n_media: int
-    """Number of images or videos with an object."""
-    n_images: int
-    """Number of images or frames with an object."""
-    n_objects: int
-    is_exact: bool
-    """Whether the numbers are counted, not estimated from a sample."""
-
 
 Reader = Callable[[Source], Sequence[Medium]]
 """Lists the images or videos of a data set in their order; raises ``DataError`` for faulty files.
@@ -161,68 +142,6 @@ def collect(
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],
     )
-
-
-def estimate_extent(
-    media: Sequence[Medium],
-    *,
-    min_area_px: int,
-    max_objects: int | None,
-    max_per_image: int | None = None,
-) -> Extent:
-    """Estimate the number of objects and images of a split from a sample of its images or videos.
-
-    ``media`` are from ``list_selected`` with the same ``max_objects``. Images or videos in a random
-    order are read until the sample has ``N_SAMPLED`` images or ``max_objects`` objects. The numbers
-    are exact if the sample is all that the split takes. ``max_per_image`` is that of ``collect``.
-    """
-    counts: list[list[int]] = []  # by image or video, then by image
-    n_sampled, n_found = 0, 0
-    for medium in media if max_objects is not None else in_seeded_order(media, seed=0):
-        if n_sampled >= N_SAMPLED or (max_objects is not None and n_found >= max_objects):
-            break
-        counts.append(
-            [
-                len([*islice(_large(item, min_area_px), max_per_image)])
-                for item in medium.read_annotated()
-            ]
-        )
-        n_sampled += len(counts[-1])
-        n_found += sum(counts[-1])
-    if max_objects is not None and n_found >= max_objects:
-        return _extent(_cut(counts, max_objects), Fraction(1), is_exact=True)
-    share = Fraction(len(media), max(len(counts), 1))
-    extent = _extent(counts, share, is_exact=len(counts) == len(media))
-    if max_objects is None or max_objects >= extent.n_objects:
-        return extent
-    share_taken = Fraction(max_objects, extent.n_objects)
-    # Rounded up: the last image counts even if only some of its objects are taken.
-    n_media, n_images = (math.ceil(n * share_taken) for n in (extent.n_media, extent.n_images))
-    return Extent(n_media, n_images, max_objects, is_exact=False)
-
-
-def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool) -> Extent:
-    """Scale the numbers of a sample to its split, which is ``share`` times as large.
-
-    ``counts`` are numbers of objects by image or video, then by image.
-    """
-    n_media = sum(any(images) for images in counts)
-    n_images = sum(n > 0 for images in counts for n in images)
-    n_objects = sum(map(sum, counts))
-    n_media, n_images, n_objects = (round(n * share) for n in (n_media, n_images, n_objects))
-    return Extent(n_media, n_images, n_objects, is_exact)
-
-
-def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
-    """Lower numbers of objects per image, so that only the first ``max_objects`` are left."""
-    n_left = max_objects
-    cut: list[list[int]] = []
-    for images in counts:
-        cut.append([])
-        for n_objects in images:
-            cut[-1].append(min(n_objects, n_left))
-            n_left -= cut[-1][-1]
-    return cut
 
 
 def _objects(

@@ -23,9 +23,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore
 
 from storage.errors import StoreError, hidden
-from storage.files.manifest import FILE, ROOT
 from storage.files.store_files import AWAY, Failures, Files, named_failures
-from storage.folders import sha256_file
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -109,53 +107,6 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
     with named_failures(address, (BaseError,), AWAY):
         return ObjectStore(_bucket(address), read_only=True), (BaseError,)
-
-
-def check_bucket(address: str) -> None:
-    """Raise a StoreError for an address to which obstore cannot write, before work for it is done.
-
-    It is of a scheme that obstore does not know, or of S3 without credentials. The bucket is not
-    asked, so it may be missing or refuse the user.
-    """
-    from obstore.exceptions import BaseError  # noqa: PLC0415
-
-    try:
-        _bucket(address)
-    except BaseError as error:
-        reason = hidden(str(error).partition("\n")[0])
-        raise StoreError(f"{hidden(address)} must be in a bucket, got: {reason}") from error
-
-
-def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]) -> None:
-    """Copy a finished store to a bucket; its metadata come last, so that it appears whole.
-
-    Raises a StoreError if the address cannot be reached or refuses a file.
-
-    Parameters
-    ----------
-    log
-        File to which each sent file is added, with the address but without its secrets: files that
-        it lists are not sent again, so that an interrupted upload continues, even with a new token.
-    advance
-        Called with the number of bytes of each file, sent now or before.
-    """
-    from obstore import put  # noqa: PLC0415
-    from obstore.exceptions import BaseError  # noqa: PLC0415
-
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    lines = {*log.read_text("utf-8").splitlines()} if log.exists() else set()
-    with named_failures(address, (BaseError,), AWAY), log.open("a", encoding="utf-8") as file:
-        bucket = _bucket(address)
-        for name in sorted(names, key=lambda name: (name == ROOT, name == FILE)):
-            # Without secrets: the file stays where the upload stops, and tokens are renewed.
-            line = f"{sha256_file(folder / name)} {hidden(address)}/{name}"
-            if line not in lines:
-                put(bucket, name, folder / name)
-                # The line break comes first, so that a line cut short by a kill spoils no other.
-                file.write(f"\n{line}")
-                file.flush()
-            advance((folder / name).stat().st_size)
 
 
 def _bucket(address: str) -> Any:  # noqa: ANN401 - obstore's class depends on the scheme

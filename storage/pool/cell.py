@@ -16,12 +16,11 @@ communicate, and a kill at any instant loses only unfinished shards.
 import io
 import json
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 import zarr
@@ -357,21 +356,3 @@ def shard_arrays(
 def names_in(folder: Path) -> set[str]:
     """Names of all shards in one folder of the pool; none if there is no such folder."""
     return {path.stem for path in folder.glob(f"*{NPZ}")}
-
-
-def settings_of(
-    names: Collection[str], entries: Mapping[str, object], pool: Path = POOL
-) -> Iterator[dict[str, Any]]:
-    """Yield settings that contain ``entries`` and under which the pool has one of the named shards.
-
-    The settings serve messages alone. They come from the files ``settings.json``; a file that
-    cannot be read is skipped.
-    """
-    for path in sorted(pool.glob(f"*/{SETTINGS}")):
-        with suppress(OSError, ValueError, RecursionError):
-            settings = json.loads(path.read_bytes())
-            if not isinstance(settings, dict) or compare(settings, entries) is not None:
-                continue
-            # Not listed: a folder has the shards of all splits.
-            if any((path.parent / f"{name}{NPZ}").exists() for name in names):
-                yield settings

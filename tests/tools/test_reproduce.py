@@ -97,9 +97,11 @@ def test_a_run_ends_with_both_numbers_and_a_file_to_send_in(
         names = packed.namelist()
         assert b"random weights" in packed.read("doctor.txt")
         assert b"coco_heads" in packed.read("plan.txt")
+        assert b"| tiny |" in packed.read("bench.txt")
         assert packed.read("version.txt").startswith(b"usam ")
     assert names == [
-        *("params.yaml", "version.txt", "doctor.txt", "plan.txt", "paper_and_ours.csv"),
+        *("params.yaml", "version.txt", "doctor.txt", "plan.txt", "bench.txt"),
+        "paper_and_ours.csv",
         *("results/tables/best/margin.csv", "results/tables/best/table1_model.csv"),
     ]
 

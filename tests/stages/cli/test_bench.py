@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pipeline.vocabulary import PROMPTS
 from stages.cli.app import app
-from stages.cli.bench import SPEED_COLUMNS
+from stages.extraction.timing import SPEED
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import write_versions
 
@@ -32,8 +32,8 @@ def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None
     assert result.exit_code == 0, result.output
     header, rule, row, _, facts = result.output.splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert header.count("|") == rule.count("|") == row.count("|") == len(SPEED_COLUMNS) + 1
-    by_column = dict(zip(SPEED_COLUMNS, cells, strict=True))
+    assert header.count("|") == rule.count("|") == row.count("|") == len(SPEED) + 2
+    by_column = dict(zip(("model", *SPEED), cells, strict=True))
     assert by_column["model"] == "tiny"
     shares = [int(by_column[part].rstrip("%")) for part in ("encoder", "decoder", "scoring")]
     assert sum(shares) == pytest.approx(100, abs=1)

@@ -1,4 +1,4 @@
-"""``usam encode``: a folder's embeddings, resumed, grown, and sent to a bucket."""
+"""``usam encode``: a folder's embeddings, resumed and grown."""
 
 import os
 import shutil
@@ -26,7 +26,6 @@ from storage.store.checks import damaged_files
 from storage.store.embedding_rows import find_image, read_embedding
 from storage.store.inspection import open_store
 from storage.store.opening import open_embeddings
-from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     IMAGES,
@@ -284,34 +283,6 @@ def test_images_that_cannot_be_read_are_named_before_a_model_is_loaded() -> None
     assert refused.exit_code == 1
     assert "images in images must be readable, got images/broken.png must be" in refused.output
     refused = usam_encode(out="ftp://ann:secret@lab.org/photos.zarr")
-    assert refused.output.startswith("error: ftp://***@lab.org/photos.zarr must be in a bucket, ")
+    expected = "error: STORE must be a path, got the address ftp://***@lab.org/photos.zarr\n"
+    assert refused.output == expected
     assert "secret" not in refused.output
-
-
-@pytest.mark.slow
-def test_a_store_is_sent_to_a_bucket_and_a_stopped_upload_continues(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import boto3  # noqa: PLC0415 - of an extra
-    import obstore  # noqa: PLC0415
-
-    with s3_server() as address:
-        use_server(address, monkeypatch)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        where, put = f"s3://{BUCKET}/photos.zarr", obstore.put
-        sent: list[str] = []
-        faults = [obstore.exceptions.GenericError("the server is away")]
-
-        def send(bucket: object, name: str, path: Path) -> None:
-            if len(sent) == 7 and faults:
-                raise faults.pop()
-            sent.append(name)
-            put(bucket, name, path)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(obstore, "put", send)
-        assert [usam_encode(out=where).exit_code for _ in range(2)] == [1, 0]
-        assert len(sent) == len({*sent})
-        assert sent[-1] == "zarr.json"
-        embeddings = open_embeddings(where)
-        assert embeddings.sizes["image"] == len(SIZES_PX)
-        read_embedding(embeddings, 4)

@@ -6,32 +6,23 @@ from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 import yaml
-from PIL import Image
 from typer.testing import CliRunner, Result
 
-from pipeline.extraction.predictions import Request
-from pipeline.sam.model import Embedding, Sam
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.cli.plan import lacking_table
-from stages.extraction import timing
-from stages.extraction.models import kept_model
 from stages.filling import plans
-from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.signatures import embedding_cells, train_cells
 from stages.settings.versions import VERSIONS
-from storage.paths import POOL, features_path, masks_path, objects_path
-from storage.split.object_table import read_objects
+from storage.paths import features_path, masks_path, objects_path
+from storage.split.object_table import read_objects, write_objects
 from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
-    SIZES_PX,
     SPLIT,
     TRAIN_SPLIT,
     draw_project,
@@ -39,7 +30,6 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.made_up_objects import table_of
-from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
@@ -143,14 +133,16 @@ def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
     assert low <= n_bytes / n_masks <= high
 
 
-def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    prepared = lines()
-    shutil.rmtree("cache")
-    monkeypatch.delattr(Image, "open")
-
-    assert lines() == prepared
+def test_a_split_that_is_not_prepared_is_named_with_the_command_and_others_are_planned() -> None:
+    shutil.rmtree(objects_path(TRAIN_SPLIT))
+    result = plan()
+    assert result.exit_code == 1
+    where, command = objects_path(TRAIN_SPLIT), f"`dvc repro prepare@{TRAIN_SPLIT}` makes it"
+    assert result.stderr == (
+        f"error: {TRAIN_SPLIT}: {where} must be a Zarr store, got none; {command}\n"
+    )
+    assert SPLIT in result.stdout
+    assert TRAIN_SPLIT not in result.stdout
 
 
 def limit(split: str, max_objects: int | None) -> None:
@@ -160,30 +152,29 @@ def limit(split: str, max_objects: int | None) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_a_split_of_too_few_images_is_refused_or_named_whether_prepared_or_not() -> None:
+def test_a_split_of_too_few_images_is_refused_or_named() -> None:
     limit(SPLIT, 1)
     limit(TRAIN_SPLIT, 1)
-    result = plan()
-    assert result.exit_code == 1
-    too_few = (
-        f"note: intervals and verdicts need objects in 3 or more images or videos, got 1 in {SPLIT}"
+    others = (
+        "error: {0}: cache/objects/{0}.zarr was written under other inputs (max_objects: all -> 1, "
+        "order: none -> seeded); `dvc repro prepare@{0}` makes it"
     )
-    reordered = (
-        f"note: {SPLIT} changes the order of its objects (max_objects: all -> 1): all of its "
-        "shards are computed again; a change of one number to a larger one keeps them"
-    )
-    refused = (
-        f"error: {TRAIN_SPLIT}: train split {TRAIN_SPLIT} must have objects in at least 2 images "
-        "or videos, one to learn from and one to be judged on, got 1"
-    )
-    assert result.stderr.splitlines() == [too_few, reordered, refused]
-    assert re.split(r"  +", result.stdout.splitlines()[1].strip())[4:6] == ["1", "1"]
+    assert plan().stderr.splitlines() == [others.format(s) for s in (SPLIT, TRAIN_SPLIT)]
     limit(TRAIN_SPLIT, None)
     run(prepare, SPLIT)
     result = plan()
-    assert (result.exit_code, result.stderr.splitlines()) == (0, [too_few])
-    limit(SPLIT, 2)
-    assert "order" not in plan().stderr
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "note: intervals and verdicts need objects in 3 or more images or videos, got 1 in "
+        f"{SPLIT}\n"
+    )
+    table = read_objects(objects_path(TRAIN_SPLIT))
+    one_image = table.part(slice(0, 1), slice(0, int((table.image_index == 0).sum())))
+    write_objects(objects_path(TRAIN_SPLIT), one_image, table.signature)
+    assert plan().stderr.splitlines()[-1] == (
+        f"error: {TRAIN_SPLIT}: train split {TRAIN_SPLIT} must have objects in at least 2 images "
+        "or videos, one to learn from and one to be judged on, got 1"
+    )
 
 
 def test_trials_of_too_few_objects_are_refused_before_anything_is_extracted() -> None:
@@ -258,34 +249,17 @@ def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], w
 
 
 @pytest.mark.usefixtures("extracted")
-def test_shards_under_other_settings_are_named_with_what_differs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    unpublish()
-    version = VERSIONS["extract"]
-    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": version + 1})
-    why = f"missing, done under other settings (extract_version: {version} -> {version + 1})"
-    assert (SPLIT, "1 of 12", "tiny/identity", why) in reasons()
-    stdout = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
-    assert stdout.rstrip().endswith(f"  {why}")
-    shutil.rmtree(POOL)
-    assert (SPLIT, "12 of 12", "all", "missing") in reasons()
-
-
-@pytest.mark.usefixtures("extracted")
-def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
+def test_objects_of_other_settings_are_refused_with_what_differs() -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["prepare"]["seed"] = 1
     Path("params.yaml").write_text(yaml.safe_dump(params))
-
+    result = plan()
     why = (
-        "cache/objects/{0}.zarr was written under other inputs (seed: 0 -> 1); "
+        "error: {0}: cache/objects/{0}.zarr was written under other inputs (seed: 0 -> 1); "
         "`dvc repro prepare@{0}` makes it"
     )
-    assert reasons() == [
-        (SPLIT, "12 of 12", "all", why.format(SPLIT)),
-        (TRAIN_SPLIT, "4 of 4", "all", why.format(TRAIN_SPLIT)),
-    ]
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [why.format(SPLIT), why.format(TRAIN_SPLIT)]
 
 
 class CountedName(str):
@@ -341,15 +315,14 @@ def test_numbers_are_flush_right_and_text_is_flush_left() -> None:
     (of_images,) = embedding_cells("b", ["tiny"])
     table = lacking_table(
         [
-            plans.FillPlan(large, "missing", 1000, 2000, 3000, is_exact=False),
+            plans.FillPlan(large, "missing", 1000, 2000, 3000),
             plans.FillPlan(of_images, "damaged", 1, 2, 0),
             plans.FillPlan(tiny),
         ],
         read_params().extract,
-        lambda *_, **__: (1.0, 0.0),
     )
     headings, *rows = ([*re.finditer(r"\S+(?: \S+)*", line)] for line in table.splitlines())
-    assert len(headings) == 12
+    assert len(headings) == 11
     for row in rows[:3]:
         for heading, cell in zip(headings, row, strict=True):
             if heading[0] in {"split", "which", "why"}:
@@ -362,74 +335,3 @@ def test_nothing_is_written() -> None:
     before = sorted(str(path) for path in Path().rglob("*"))
     plan()
     assert sorted(str(path) for path in Path().rglob("*")) == before
-
-
-@pytest.mark.usefixtures("extracted")
-def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    timed = []
-
-    def seconds(
-        params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
-    ) -> tuple[float, float]:
-        timed.append((params.family, model, len(prompts), with_masks))
-        return (3600.0, 0.0) if model == "tiny" else (0.0, 1800.0)
-
-    monkeypatch.setattr("stages.extraction.timing.extraction_seconds", seconds)
-    result = CliRunner().invoke(app, ["plan", "--time"])
-    hours = {
-        (cells[0], cells[-1]): cells[9]
-        for cells in (re.split(r"  +", line) for line in result.stdout.splitlines())
-        if cells[0] == SPLIT
-    }
-    table = read_objects(objects_path(SPLIT))
-    n_views = len(read_params().views)
-    others = (len(MODELS) - 1) * n_views * table.n_objects / 2
-    lacking = (n_views - 1) * len(table.file) + others
-    assert hours == {(SPLIT, "complete"): "~0", (SPLIT, "missing"): f"~{lacking:.2g}"}
-    assert len(timed) == len(set(timed))
-
-
-@pytest.mark.parametrize(("encoder_batch", "n_encoded"), [(1, 3), (2, 4)])
-def test_hours_leave_out_the_encoder_where_a_cell_is_decoded_from_embeddings(
-    encoder_batch: int, n_encoded: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_params(embedded=[SPLIT], encoder_batch=encoder_batch)
-    monkeypatch.setattr(
-        "stages.extraction.timing.extraction_seconds",
-        lambda _, model, *__, **___: (3600.0 if model == "tiny" else 0.0, 0.0),
-    )
-    stdout = CliRunner().invoke(app, ["plan", "--time"]).stdout
-    lines_of_splits = [re.split(r"  +", line.strip()) for line in stdout.splitlines()[1:3]]
-    # Of the split: embeddings, views vflip and gnoise and, if encoded in batches, view identity.
-    assert [(line[0], line[-2]) for line in lines_of_splits] == [
-        (SPLIT, f"~{n_encoded * len(SIZES_PX)}"),
-        (TRAIN_SPLIT, f"~{len(SIZES_PX)}"),
-    ]
-
-
-def test_extraction_is_timed_by_the_image_and_by_the_object(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now_s, encode = 0, Sam.encode
-
-    def encode_in_3_s(sam: Sam, rgb: np.ndarray) -> Embedding:
-        nonlocal now_s
-        now_s += 3
-        assert torch.get_num_threads() == 1, "as extraction does on a CPU"
-        return encode(sam, rgb)
-
-    def extract_in_1_s_each(_sam: Sam, _: Embedding, request: Request, **_how: object) -> None:
-        nonlocal now_s
-        now_s += len(request.points) * len(request.prompts)
-
-    monkeypatch.setattr(timing, "perf_counter", lambda: now_s)
-    monkeypatch.setattr(timing, "extract_objects", extract_in_1_s_each)
-    monkeypatch.setattr(Sam, "encode", encode_in_3_s)
-    kept_model.cache_clear()
-    torch.set_num_threads(2)
-    seconds = timing.extraction_seconds(
-        read_params().extract, "tiny", ("center", "left"), with_masks=False
-    )
-    assert seconds == (3, 2)

@@ -1,4 +1,4 @@
-"""The table of data sets, and how many objects a split has."""
+"""The table of data sets, and which objects a split has."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -16,7 +16,6 @@ from storage.datasets.readers import (
     DATA_SETS,
     DataSet,
     collect,
-    estimate_extent,
     list_selected,
 )
 from storage.images.videos import SplitImages
@@ -69,30 +68,6 @@ def parts(n: int, n_images: int, read: list[str]) -> list[Medium]:
     return [Medium(f"{k}", partial(images, f"{k}")) for k in range(n)]
 
 
-def extent(n: int, max_objects: int | None = None) -> tuple[int, int, bool, list[str]]:
-    read: list[str] = []
-    found = estimate_extent(parts(n, 5, read), min_area_px=10, max_objects=max_objects)
-    return found.n_images, found.n_objects, found.is_exact, read
-
-
-def test_a_small_split_is_counted_whole() -> None:
-    assert extent(7)[:3] == (28, 56, True)
-
-
-def test_of_a_large_split_some_parts_are_read_from_all_over_it() -> None:
-    *found, read = extent(1000)
-    assert found == [4000, 8000, False]
-    assert len(read) == 100
-    assert {int(name) // 250 for name in read} == {0, 1, 2, 3}
-
-
-def test_a_limit_cuts_objects_and_their_images() -> None:
-    assert extent(7, max_objects=20)[:3] == (10, 20, True)
-    assert extent(7, max_objects=19)[:3] == (10, 19, True)
-    assert extent(7, max_objects=56)[:3] == (28, 56, True)
-    assert extent(1000, max_objects=5000)[:3] == (2500, 5000, False)
-
-
 def taken(n: int, max_objects: int | None) -> SplitRecords:
     """Records of objects that are taken from a data set of some videos."""
     data_set = DataSet(lambda _: parts(n, 3, []))
@@ -124,10 +99,9 @@ def drawn(max_per_image: int | None, seed: int = 0) -> SplitRecords:
     masks = (*((number, MASK) for number in range(40)), (40, SMALL))
     items = [Annotated(ImageRecord(f"{k}", 10, 10), masks) for k in range(3)]
     media = [Medium(item.image.file, partial(iter, [item])) for item in items]
-    found = estimate_extent(media, min_area_px=10, max_objects=None, max_per_image=max_per_image)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readers, "_check_files", lambda *_: None)
-        records = collect(
+        return collect(
             media,
             Source(Path(), Path()),
             min_area_px=10,
@@ -135,8 +109,6 @@ def drawn(max_per_image: int | None, seed: int = 0) -> SplitRecords:
             max_per_image=max_per_image,
             seed=seed,
         )
-    assert (found.n_objects, found.is_exact) == (len(records.objects), True)
-    return records
 
 
 def test_objects_of_an_image_are_drawn_in_their_order_and_a_larger_number_keeps_them() -> None:

@@ -6,7 +6,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import obstore
 import pytest
 import xarray
 import zarr
@@ -47,26 +46,6 @@ def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
 def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
     address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
     assert damaged_files(address) == {}
-
-
-def test_a_stopped_upload_notes_no_secret_and_continues_with_a_renewed_one(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faults, sent = [obstore.exceptions.GenericError("the server is away")], list[str]()
-
-    def send(_bucket: object, name: str, _path: Path) -> None:
-        if len(sent) == 3 and faults:
-            raise faults.pop()
-        sent.append(name)
-
-    monkeypatch.setattr(obstore, "put", send)
-    store, log = made / "masks/identity.zarr", tmp_path / "sent.txt"
-    address = "https://ann:secret@lab.org/cells?sig=first"
-    with pytest.raises(StoreError, match="the server is away"):
-        addresses.upload(store, address, log, lambda _: None)
-    addresses.upload(store, address.replace("first", "second"), log, lambda _: None)
-    assert len(sent) == len({*sent}) == sum(path.is_file() for path in store.rglob("*"))
-    assert not any(word in log.read_text() for word in ("secret", "first", "second"))
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell, settings_of
+from storage.pool.cell import Cell
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -254,17 +254,3 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     cell.drop(NAMES[1])
     cell.drop(NAMES[1])
     assert cell.lacking() == [NAMES[1]]
-
-
-def test_settings_are_found_by_the_shards_that_they_have(tmp_path: Path) -> None:
-    cell, other = cell_of(tmp_path), cell_of(tmp_path, precision="bf16")
-    fill(cell)
-    other.put(NAMES[1], rows_of(1), maker=MAKER)
-    both = [one.settings for one in sorted((cell, other), key=lambda one: one.folder)]
-    assert list(settings_of(NAMES, {}, cell.pool)) == both
-    assert list(settings_of(NAMES[:1], {}, cell.pool)) == [cell.settings]
-    assert list(settings_of(["of other inputs"], {}, cell.pool)) == []
-    for text in ("{", "[]"):
-        (other.folder / "settings.json").write_text(text)
-        assert list(settings_of(NAMES, {}, cell.pool)) == [cell.settings]
-    assert other.lacking() == [NAMES[0], NAMES[2]], "which keeps no shard from use"
