@@ -48,9 +48,19 @@ USED: Final = "selected"
 ABLATIONS: Final = ("no_mask", "no_iou")
 """Ablations of the paper's Table 6: heads whose mask token or IoU token is set to 0."""
 
-TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for judged in JUDGED))
+TREES: Final = "trees"
+"""Rival of the heads `ours`: boosted trees that learn from the statistics of the masks alone."""
+
+OWN_ABLATIONS: Final = ("no_tokens", "no_statistics", TREES)
+"""Ablations of the heads `ours`: tokens or statistics are set to 0, or trees replace networks."""
+
+TOKEN_SETS: Final = (
+    *JUDGED,
+    *(f"{judged}_{lack}" for lack in ABLATIONS for judged in JUDGED),
+    *(f"{USED}_{lack}" for lack in OWN_ABLATIONS),
+)
 """Tokens that a head reads: the IoU token with the mask token of the ``best`` or of the
-``selected`` proposal, or only one of the two tokens."""
+``selected`` proposal, or less, as ``ABLATIONS`` and ``OWN_ABLATIONS`` say."""
 
 PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",)}
 """Token sets of a protocol's heads, one for each proposal that the protocol judges."""

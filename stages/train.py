@@ -8,7 +8,7 @@ Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, of each seed a
 
 from collections.abc import Sequence
 
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.kinds import HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import objectives_of
 from stages.executor.opened_cells import CellsToOpen, opened
@@ -63,7 +63,7 @@ def main(split: str) -> None:
 
 
 def _plans(head_set: HeadSet, models: Sequence[str], tunings: Tunings) -> dict[str, Plan]:
-    plan = KINDS_BY_NAME[head_set.kind].plan
+    plan = head_set.of_kind.plan
     return {name: plan or tunings[name].plan for name in head_set.objectives(models)}
 
 

@@ -24,7 +24,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "stages": (
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
-        *("scipy", "sklearn", "smac"),
+        *("scipy", "sklearn", "smac", "threadpoolctl"),
     ),
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),

@@ -89,6 +89,16 @@ WORLDS: Final = {world.name: world for world in (DRAWN, PHOTOGRAPHS)}
 IS_BASE: Final = (SELECTED, SELECTED_CODES)
 """Masks with which the others are compared, at the sizes of the image and of the stored masks."""
 
+OWN_INPUTS: Final = "What tokens are worth"
+"""Subject of the conclusion about heads that lack an input."""
+
+OWN_RIVALS: Final = {
+    "trees": "boosted trees that read statistics of the masks alone",
+    "no_tokens": "the same networks without tokens",
+    "no_statistics": "the same networks without statistics, which read what the paper's heads read",
+}
+"""Ablations of the heads of this project, in words."""
+
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
 
@@ -173,6 +183,8 @@ def conclusions(world: World, results: SplitResults, rows: pd.DataFrame) -> dict
     by_subject[LAST_SUBJECT] = last_sentence(rows, n_images)
     if block:
         by_subject[REPLICATION] = replication_words(rows, block, n_images)
+    if words := inputs_words(results, world.split):
+        by_subject[OWN_INPUTS] = words
     model, errors = _errors(results, USED)
     worth = f"for masks of {model}, beside {beside_isotonic(errors)}"
     return by_subject | {"What a predicted IoU is worth": worth}
@@ -199,6 +211,32 @@ def paper_words(margins: Margins, models: Sequence[str]) -> str:
         f"With all {len(models)} models, in all tasks but {TASK_LABELS['model']}, the differences "
         f"for a user's masks go from {' to '.join(ends)}, with {n_above} of {len(rows)} intervals "
         f"above 0 and {n_below} below (each alone)."
+    )
+
+
+def inputs_words(results: SplitResults, split: str) -> str:
+    """Sentence on heads of this project beside heads that lack an input; empty without the latter.
+
+    The paired difference of each task is of the model that README shows for it.
+    """
+    scores = in_percent(score_rows({split: results}, ["tokens_margin"]))
+    scores = scores[scores["is_default"] & (scores["protocol"] == USED)]
+    measures = RADAR_MEASURES["gaps_star_ours"]
+    clauses = []
+    for rival, meaning in OWN_RIVALS.items():
+        of_rival = scores[scores["tokens"] == f"{USED}_{rival}"].to_dict("records")
+        gains = [
+            f"{TASK_LABELS[row['task']]} for {row['model']} "
+            f"{-row['value']:+.1f} ({-row['high']:+.1f} to {-row['low']:+.1f})".replace("-", "−")
+            for row in of_rival
+            if row["measure"] == measures[row["task"]]
+        ]
+        clauses += [f"beside {meaning}: {', '.join(gains)}"] * bool(gains)
+    if not clauses:
+        return ""
+    return (
+        "points of relative AUC that heads of this project gain, by networks of one training seed, "
+        f"with 95 % intervals, each alone, {'; '.join(clauses)}."
     )
 
 

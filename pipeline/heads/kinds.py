@@ -1,15 +1,25 @@
 """Kinds of heads, hyperparameters, and head sets: heads of one kind, protocol and token set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.masks import CUT, CUTS
-from pipeline.vocabulary import PROTOCOL_TOKENS, protocol_objectives
+from pipeline.vocabulary import (
+    ABLATIONS,
+    OWN_ABLATIONS,
+    PROTOCOL_TOKENS,
+    TREES,
+    USED,
+    protocol_objectives,
+)
 
 CUT_OBJECTIVES: Final = tuple(f"iou_at_{round(100 * cut)}" for cut in CUTS)
 """Objectives of heads that choose masks: the IoU of the judged proposal at each of ``CUTS``, which
 the names give in percent."""
+
+OWN_CUT: Final = CUT_OBJECTIVES[CUTS.index(CUT)]
+"""Objective that is the IoU of the judged proposal as SAM2 cuts it."""
 
 RANGES: Final = {
     "epochs": (5, 80),
@@ -55,6 +65,18 @@ class OneCycle:
 
 
 @dataclass(frozen=True)
+class Boosting:
+    """Settings by which scikit-learn boosts regression trees, on the statistics of the masks."""
+
+    n_trees: int
+    n_leaves: int
+    """Largest number of leaves of a tree."""
+    learning_rate: float
+    epochs: int = 1
+    """Trees learn from all rows at once: the progress bar and learning curves count one epoch."""
+
+
+@dataclass(frozen=True)
 class HeadKind:
     """A kind of heads: its inputs, the width and sharing of layers, and how the heads are trained.
 
@@ -80,7 +102,7 @@ class HeadKind:
     n_members: int = 1
     """Number of networks that are trained from different initial weights and merged into one: the
     logit of a merged head is the mean of their logits."""
-    plan: OneCycle | None = None
+    plan: OneCycle | Boosting | None = None
     """Settings of the training; None stands for SGD with the hyperparameters of the stage ``tune``.
     """
     learns_every_prompt: bool = False
@@ -134,6 +156,18 @@ KINDS_BY_NAME: Final[Mapping[str, HeadKind]] = {kind.name: kind for kind in HEAD
 
 PAPER: Final = HEAD_KINDS[0].name
 
+OURS: Final = HEAD_KINDS[1].name
+
+BOOSTED: Final = replace(
+    KINDS_BY_NAME[OURS],
+    is_standardised=False,
+    hidden=0,
+    n_members=1,
+    plan=Boosting(n_trees=100, n_leaves=31, learning_rate=0.1),
+    shares_layers=False,
+)
+"""The heads `ours` of the ablation ``TREES``: trees that learn from the same rows."""
+
 KINDS: Final = tuple(KINDS_BY_NAME)
 """Names of all kinds of heads."""
 
@@ -164,21 +198,40 @@ class HeadSet:
         return {"protocol": self.protocol, "tokens": self.tokens, "kind": self.kind}
 
     @property
-    def chooses_masks(self) -> bool:
-        """Whether the heads know the IoU of every proposal at every cut, and so can compare masks.
+    def ablation(self) -> str:
+        """What the heads lack, a name of ``ABLATIONS`` or ``OWN_ABLATIONS``; empty for nothing."""
+        return self.tokens.partition("_")[2]
+
+    @property
+    def of_kind(self) -> HeadKind:
+        """The kind of the heads, by which they are trained."""
+        return BOOSTED if self.ablation == TREES else KINDS_BY_NAME[self.kind]
+
+    @property
+    def learns_every_proposal(self) -> bool:
+        """Whether the heads learned from all three proposals, and know the IoU of each of them.
 
         Heads of protocol ``best`` learned from best masks alone.
         """
         return self.protocol == "selected" and KINDS_BY_NAME[self.kind].learns_every_proposal
 
+    @property
+    def chooses_masks(self) -> bool:
+        """Whether the heads know the IoU of every proposal at every cut, and choose among them."""
+        return self.learns_every_proposal and not self.ablation
+
     def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
         """Names of the objectives of the set's heads, for models given from small to large."""
         of_protocol = protocol_objectives(self.protocol, models)
-        return (*of_protocol, *CUT_OBJECTIVES) if self.chooses_masks else of_protocol
+        if not self.learns_every_proposal:
+            return of_protocol
+        # Each objective of trees takes a training of its own, and no measure reads the other cuts.
+        cuts = CUT_OBJECTIVES if self.of_kind.shares_layers else (OWN_CUT,)
+        return (*of_protocol, *cuts)
 
     def own_objective(self, model: str) -> str:
         """Name of the objective that is the IoU of the judged mask of ``model``."""
-        return CUT_OBJECTIVES[CUTS.index(CUT)] if self.chooses_masks else f"iou_{model}"
+        return OWN_CUT if self.learns_every_proposal else f"iou_{model}"
 
 
 def head_sets(
@@ -194,8 +247,9 @@ def head_sets(
     Parameters
     ----------
     ablations
-        Names such as ``no_iou``: each adds the sets of protocol ``best`` and the paper's kind
-        without that token. They add nothing if ``kinds`` lacks the paper's kind.
+        Names such as ``no_iou``: each of ``ABLATIONS`` adds the sets of protocol ``best`` and the
+        paper's kind without that token, each of ``OWN_ABLATIONS`` a set of protocol ``selected``
+        and the kind `ours`. They add nothing if ``kinds`` lacks their kind.
     further_seeds
         Seeds in addition to the first, which is always listed, as None. Ablations have the first
         seed alone.
@@ -211,6 +265,11 @@ def head_sets(
         HeadSet("best", f"{judged}_{ablation}")
         for ablation in ablations
         for judged in PROTOCOL_TOKENS["best"]
-        if PAPER in kinds
+        if PAPER in kinds and ablation in ABLATIONS
+    ]
+    ablated += [
+        HeadSet(USED, f"{USED}_{ablation}", OURS)
+        for ablation in ablations
+        if OURS in kinds and ablation in OWN_ABLATIONS
     ]
     return (*complete, *ablated)

@@ -202,7 +202,8 @@ def _model_targets(
     features: Mapping[str, ProposalScores], head_set: HeadSet, row_model: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Targets of a head set in the rows of the model ``row_model``, in [0, 1], by objective."""
-    scores, protocol, every = features[row_model], head_set.protocol, head_set.chooses_masks
+    scores, protocol = features[row_model], head_set.protocol
+    every = head_set.learns_every_proposal
     n_rows = N_PROPOSALS if every else 1
     judged_iou = {
         model: np.repeat(of_model.judged_iou(protocol), n_rows)

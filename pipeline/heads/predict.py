@@ -7,12 +7,13 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
+from pipeline.heads.trees import FEATURE, NODES, check_nodes, predict_trees
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
+from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS, TREES
 
 HeadWeights = Mapping[str, np.ndarray]
 """Tensors of a head by name: ``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of
-``torch.nn.Linear``, and the tensors of ``STANDARD`` if inputs are standardised."""
+``torch.nn.Linear``, and the tensors of ``STANDARD`` if inputs are standardised; or ``NODES``."""
 
 STANDARD: Final = ("inputs.mean", "inputs.scale")
 """Names of the tensors with the mean and the standard deviation of every input over train rows."""
@@ -48,11 +49,16 @@ def predict(
     Notes
     -----
     Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). In NumPy, so that a stage that only
-    predicts starts without importing PyTorch. Layers that heads share are computed once.
+    predicts starts without importing PyTorch. Layers that heads share are computed once. Trees
+    predict as ``predict_trees`` says.
     """
     hidden: dict[tuple[int, ...], np.ndarray] = {}
     outputs: dict[str, Float32[np.ndarray, " row"]] = {}
     for objective, head in heads.items():
+        if NODES in head:
+            check_width(objective, head, inputs.shape[1])
+            outputs[objective] = predict_trees(head[NODES], inputs)
+            continue
         shared = tuple(id(head[name]) for name in sorted(head) if name not in OUTPUT_LAYER)
         if shared not in hidden:
             check_width(objective, head, inputs.shape[1])
@@ -79,19 +85,25 @@ def check_width(objective: str, head: HeadWeights, n_inputs: int) -> None:
     ValueError
         If the head takes another number of inputs.
     """
-    width = head["layers.0.weight"].shape[-1]
+    if NODES in head:  # trees know the last input that they read, not how many there are
+        width = max(n_inputs, 1 + int(head[NODES][..., FEATURE].max()))
+    else:
+        width = head["layers.0.weight"].shape[-1]
     if n_inputs != width:
         raise ValueError(f"inputs of head {objective} must be {width} wide, got {n_inputs}")
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
-    """Check that the tensors of a head form an MLP of ``N_LAYERS`` layers and one output.
+    """Check that the tensors of a head form an MLP of ``N_LAYERS`` layers and one output, or trees.
 
     Raises
     ------
     ValueError
         If a tensor is missing, unknown, not float32, or does not fit the layer before it.
     """
+    if {*head} == {NODES}:
+        check_nodes(objective, head[NODES])
+        return
     names = {f"layers.{i}.{kind}" for i in range(N_LAYERS) for kind in ("weight", "bias")}
     names |= set(STANDARD) if set(STANDARD) & set(head) else set()
     if set(head) != names:
@@ -168,6 +180,8 @@ def set_inputs(
 ) -> Float32[np.ndarray, "object input"]:
     """Inputs that the heads of a head set read, one row for each object of ``arrays``.
 
+    Zeros replace an ablated input.
+
     Parameters
     ----------
     judged
@@ -212,7 +226,7 @@ def inputs_of_proposals(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray
 def _token_inputs(
     arrays: Arrays, tokens: str, judged: Judged
 ) -> Float32[np.ndarray, "object input"]:
-    """The IoU token and the mask token of the judged proposal; zeros replace an ablated token.
+    """The IoU token and the mask token of the judged proposal.
 
     Notes
     -----
@@ -222,14 +236,16 @@ def _token_inputs(
     ablation = tokens.partition("_")[2]
     iou_token = arrays["iou_token"]
     mask_token = arrays["mask_token"][np.arange(len(judged)), judged + 1]
-    if ablation == "no_iou":
+    if ablation in {"no_iou", "no_tokens", TREES}:
         iou_token = np.zeros_like(iou_token)
-    if ablation == "no_mask":
+    if ablation in {"no_mask", "no_tokens", TREES}:
         mask_token = np.zeros_like(mask_token)
     return np.concatenate([iou_token, mask_token], axis=1)
 
 
-def _mask_statistics(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+def _mask_statistics(
+    arrays: Arrays, tokens: str, judged: Judged
+) -> Float32[np.ndarray, "object input"]:
     """The inputs ``figures``: statistics of the three proposals, the judged proposal first.
 
     Notes
@@ -238,6 +254,8 @@ def _mask_statistics(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarr
     confidence. Then the agreement of the first with the second proposal, of the first with the
     third, of the second with the third. The last input is the object score.
     """
+    if tokens.endswith("_no_statistics"):
+        return np.zeros((len(judged), N_MASK_STATISTICS), np.float32)
     order = judged_first(arrays["sam_score"], judged)
     rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` would take five times as long
     score, area, entropy, confidence = (

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipeline.heads import kinds, networks
+from pipeline.heads import kinds, networks, trees
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
@@ -25,7 +25,7 @@ WORST_MSE: Final = 1.0
 
 MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
-Plan = kinds.Hyperparameters | kinds.OneCycle
+Plan = kinds.Hyperparameters | kinds.OneCycle | kinds.Boosting
 """Settings of the training of one head."""
 
 
@@ -85,7 +85,7 @@ def train_heads(
     objectives
         Objectives of the heads: one for a head that shares nothing.
     plan
-        ``Hyperparameters`` of SGD, or ``OneCycle`` of AdamW.
+        ``Hyperparameters`` of SGD, ``OneCycle`` of AdamW, or ``Boosting`` of trees.
     seed
         Fixes the initial weights and the batches of all networks.
     kind
@@ -114,6 +114,8 @@ def train_heads(
     To train the paper's nine heads in one batched network would take 1.2 to 1.5 times as long: a
     step would read and write 35 MB, which fit in no processor cache. One head fits.
     """
+    if isinstance(plan, kinds.Boosting):
+        return {name: _boosted(data, rows, name, plan, seed, advance) for name in objectives}
     tensors = _tensors(data, rows, objectives, kind)
     n_inputs, seeds = data.inputs.shape[1], _member_seeds(seed, kind.n_members)
     together = [
@@ -134,6 +136,34 @@ def train_heads(
         objective: TrainedHead({**weights, **tensors.standardisation}, *of_head)
         for objective, weights, of_head in zip(objectives, of_heads, errors, strict=True)
     }
+
+
+def _boosted(
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: kinds.Boosting,
+    seed: int,
+    advance: Callable[[int], None],
+) -> TrainedHead:
+    """Train trees for one objective."""
+    target = data.targets[objective]
+    _check(data.inputs, target[:, np.newaxis])
+    nodes = trees.fit_trees(data.inputs[rows.train], target[rows.train], plan, seed=seed)
+    errors = [
+        np.concatenate(
+            [
+                np.square(trees.predict_trees(nodes, data.inputs[block]) - target[block])
+                for block in np.array_split(of, 1 + len(of) // FORWARD_ROWS)
+            ]
+        )
+        for of in (rows.train, rows.validation)
+    ]
+    advance(1)
+    return TrainedHead(
+        {trees.NODES: nodes},
+        *(np.array([error.mean() if len(error) else np.nan]) for error in errors),
+    )
 
 
 def _member_seeds(seed: int, n_members: int) -> list[int]:

@@ -11,7 +11,7 @@ from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.sam.families import models_of
 from pipeline.views import View, default_view, parse_view
-from pipeline.vocabulary import ABLATIONS, objectives_of
+from pipeline.vocabulary import ABLATIONS, OWN_ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
@@ -49,7 +49,7 @@ class Params:
     eval_splits: blocks.SomeUnique[StrictStr]
     train_splits: blocks.Unique[StrictStr]
     heads: blocks.SomeUnique[Annotated[str, blocks.one_of(KINDS)]]
-    ablations: blocks.Unique[Annotated[str, blocks.one_of(ABLATIONS)]]
+    ablations: blocks.Unique[Annotated[str, blocks.one_of((*ABLATIONS, *OWN_ABLATIONS))]]
     splits: dict[blocks.SplitName, blocks.Split]
     shapes: blocks.ShapesParams
     prepare: blocks.PrepareParams

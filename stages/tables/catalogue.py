@@ -57,9 +57,8 @@ def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
     return is_of_method(scores) & is_once
 
 
-def _lacks_token(scores: pd.DataFrame) -> "pd.Series[bool]":
-    is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
-    return is_papers & ~is_of_method(scores)
+def _lacks_input(scores: pd.DataFrame) -> "pd.Series[bool]":
+    return is_of_task(scores) & ~is_of_method(scores)
 
 
 def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
@@ -69,7 +68,7 @@ def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
     """
     is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
     is_gap = is_papers & (scores["task"] != "segmentation")
-    return is_gap & bool(_lacks_token(scores).any())
+    return is_gap & bool((is_papers & _lacks_input(scores)).any())
 
 
 def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
@@ -255,7 +254,7 @@ REPORT_TABLES: Final = (
         Pivot(
             ("tokens_margin",),
             OF_TOKENS,
-            _lacks_token,
+            _lacks_input,
             order=("tokens",),
         ),
         "Without one of the tokens, compared with both",

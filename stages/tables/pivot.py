@@ -12,7 +12,7 @@ from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
-from pipeline.vocabulary import ABLATIONS, JUDGED, TASKS
+from pipeline.vocabulary import ABLATIONS, JUDGED, OWN_ABLATIONS, TASKS, USED
 from stages.tables.report_table import (
     DIFFERENCE,
     METHOD_TOKENS,
@@ -33,6 +33,7 @@ BOTH_TOKENS: Final = "both"
 
 TOKENS_READ: Final[Mapping[str, str]] = {
     **{f"{judged}_{lack}": lack for lack in ABLATIONS for judged in JUDGED},
+    **{f"{USED}_{lack}": lack for lack in OWN_ABLATIONS},
     **dict.fromkeys(JUDGED, BOTH_TOKENS),
 }
 """Token set -> label: the token that the heads lack, or ``BOTH_TOKENS``, as in Table 6.
@@ -216,7 +217,7 @@ class Pivot:
             case "statistic":
                 return names.map(self.statistics.index)
             case "tokens":
-                return names.map(TOKENS_READ).map([*ABLATIONS, BOTH_TOKENS].index)
+                return names.map(TOKENS_READ).map([*ABLATIONS, *OWN_ABLATIONS, BOTH_TOKENS].index)
             case "view":
                 return names.map(view_order)
             case "choice":  # of a mask

@@ -48,7 +48,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     features = [
         {
             model: replace(cell.proposals(prompt), iou_at_cut=cell.iou_at_cut(prompt))
-            if head_set.chooses_masks
+            if head_set.learns_every_proposal
             else cell.proposals(prompt)
             for model, cell in of_view.items()
         }
@@ -143,8 +143,8 @@ def _read_inputs(
     """Inputs by view and prompt set, side by side on the first axis, then by model."""
     cells = [(prompt, cell) for view in by_view for prompt in prompts for cell in view.values()]
     width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0][1].n_channels)
-    n_rows = n_objects * (N_PROPOSALS if head_set.chooses_masks else 1)
-    read_inputs = inputs_of_proposals if head_set.chooses_masks else set_inputs
+    n_rows = n_objects * (N_PROPOSALS if head_set.learns_every_proposal else 1)
+    read_inputs = inputs_of_proposals if head_set.learns_every_proposal else set_inputs
     # Filled in place, because the inputs of a large split take gigabytes.
     shape = len(by_view) * len(prompts), len(by_view[0]), n_rows, width
     inputs = np.empty(shape, np.float32)

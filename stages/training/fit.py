@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import N_FOLDS, TrainingSet, fold_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.executors import executor_of
@@ -75,7 +75,7 @@ def heads_to_fit(
     judging_seed
         Seed of the choice of the images for validation.
     """
-    shares_layers = KINDS_BY_NAME[head_set.kind].shares_layers
+    shares_layers = head_set.of_kind.shares_layers
     together = [tuple(plans)] if shares_layers else [(objective,) for objective in plans]
     n_folds = N_FOLDS if head_set.chooses_masks and head_set.seed is None else 1
     # Final heads take longer. They come first, so that no worker begins one when others are done.
@@ -185,7 +185,7 @@ def _fit(
         head.objectives,
         head.plan,
         seed=head.seed,
-        kind=KINDS_BY_NAME[head.head_set.kind],
+        kind=head.head_set.of_kind,
         advance=advance,
     )
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from pipeline.better_masks import best_fixed_cut
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
+from pipeline.heads.kinds import HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.scoring.calibration import isotonic_iou
@@ -71,7 +71,7 @@ def final_heads(
     -------
     A head for each objective.
     """
-    kind, shared = KINDS_BY_NAME[head_set.kind], _shared_metadata(cells, head_set, seed)
+    kind, shared = head_set.of_kind, _shared_metadata(cells, head_set, seed)
     final, validated = (
         {
             objective: head
@@ -112,7 +112,7 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
         OBJECTS: cells.table.digest,
         **{key: str(number) for key, number in version_entry("train").items()},
     }
-    if KINDS_BY_NAME[head_set.kind].learns_every_prompt:
+    if head_set.of_kind.learns_every_prompt:
         shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
     return shared
 

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.heads.kinds import KINDS_BY_NAME, RANGES, HeadSet, Hyperparameters, head_sets
+from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, head_sets
 from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_heads, validation_cost
-from pipeline.vocabulary import JUDGED
+from pipeline.vocabulary import JUDGED, OWN_ABLATIONS
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.errors import DataError
@@ -82,7 +82,7 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     shutil.copytree(untrained, root, dirs_exist_ok=True)
     with chdir(root), redirect_stdout(StringIO()) as said:
-        write_params(ablations=["no_iou"])
+        write_params(ablations=["no_iou", *OWN_ABLATIONS])
         for name in OBJECTIVES:
             run(tune, SPLIT, name)
         run(train, SPLIT)
@@ -244,8 +244,8 @@ def test_a_sample_without_an_image_that_judges_is_refused(
 def test_train_writes_nine_heads_of_each_set_and_their_curves() -> None:
     table = read_objects(objects_path(SPLIT))
     epochs = {}
-    for head_set in head_sets(("no_iou",)):
-        kind, found = KINDS_BY_NAME[head_set.kind], read_head_file(head_set_path(SPLIT, head_set))
+    for head_set in head_sets(("no_iou", *OWN_ABLATIONS)):
+        kind, found = head_set.of_kind, read_head_file(head_set_path(SPLIT, head_set))
         inputs = np.zeros((3, 2 * N_CHANNELS + 22 * ("figures" in kind.inputs)), np.float32)
         assert set(found.weights) == set(head_set.objectives(MODELS))
         for objective, said in predict(found.weights, inputs).items():

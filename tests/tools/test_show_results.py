@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Hashable, Mapping
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,7 @@ from tools.show_results import (
     better_masks_table,
     carried_table,
     confirmed,
+    inputs_words,
     measure_cells,
     paper_words,
     pooled_words,
@@ -72,6 +74,32 @@ def fresh_of(world: World) -> str:
 def n_images_of(world: World) -> int:
     (number,) = re.findall(r"objects in (\d+) ", read_block(PAGE, f"{world.name}-summary"))
     return int(number)
+
+
+def test_what_tokens_are_worth_is_the_paired_difference_to_trees_and_to_ablated_heads() -> None:
+    keys = {"protocol": USED, "train_split": "learned", "statistic": "tokens_margin", "seed": None}
+    rows = [
+        keys | {"tokens": tokens, "task": task, "model": model, "measure": measure} | value
+        for tokens, value in {
+            "selected": {"value": 0, "low": 0, "high": 0},
+            "selected_trees": {"value": -0.02, "low": -0.035, "high": 0.001},
+        }.items()
+        for task, model, measure in (
+            ("task", "tiny", "delta_a_star_ours"),
+            ("task", "tiny", "delta_a_ours"),
+            ("task", "large", "delta_a_star_ours"),
+            ("segmentation", "large", "usam_ours"),
+        )
+    ]
+    run = {"heads": {"learned": {}}, "models": {"tiny": {}, "large": {}}}
+    said = inputs_words(SimpleNamespace(scores=pd.DataFrame(rows), run=run), "scenes")
+    (clause,) = said.split("each alone, ")[1:]
+    assert clause == (
+        "beside boosted trees that read statistics of the masks alone: "
+        "Task for tiny +2.0 (−0.1 to +3.5), Segmentation for large +2.0 (−0.1 to +3.5)."
+    )
+    without = pd.DataFrame(rows).query("tokens == 'selected'")
+    assert not inputs_words(SimpleNamespace(scores=without, run=run), "scenes")
 
 
 @EACH_WORLD

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet, head_sets
-from pipeline.heads.predict import INPUT_ARRAYS, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, N_MASK_STATISTICS, set_inputs
+from pipeline.vocabulary import OWN_ABLATIONS
 
 OURS = HeadSet("selected", "selected", "ours")
 
@@ -67,6 +68,17 @@ def test_any_proposal_may_count_as_the_judged_one(judged: int, order: tuple[int,
 def test_the_papers_heads_read_tokens_alone(head_set: HeadSet) -> None:
     tokens = {name: ARRAYS[name] for name in ("iou_token", "mask_token", "iou", "sam_score")}
     np.testing.assert_array_equal(set_inputs(ARRAYS, head_set), set_inputs(tokens, head_set))
+
+
+@pytest.mark.parametrize("ablation", OWN_ABLATIONS)
+def test_zeros_replace_the_ablated_inputs_of_our_heads(ablation: str) -> None:
+    (ablated,), (whole,) = (
+        set_inputs(ARRAYS, HeadSet("selected", tokens, "ours"))
+        for tokens in (f"selected_{ablation}", "selected")
+    )
+    n_tokens = len(whole) - N_MASK_STATISTICS
+    is_ablated = (np.arange(len(whole)) < n_tokens) == (ablation != "no_statistics")
+    np.testing.assert_array_equal(ablated, np.where(is_ablated, 0, whole))
 
 
 def test_scores_of_0_and_1_have_finite_logits() -> None:

@@ -126,7 +126,7 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
         ({"views": {"identity": None}}, "views.identity must be a valid dictionary, got None"),
         (
             {"ablations": ["no_token"]},
-            "ablations must be 'no_mask' or 'no_iou', got 'no_token'",
+            "ablations must be 'no_mask', .* or 'trees', got 'no_token'",
         ),
         ({"heads": ["ours", "ours"]}, "heads must have each item once, got ['ours', 'ours']"),
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
