@@ -128,7 +128,7 @@ def test_the_remedies_for_a_folder_that_dvc_does_not_know_let_dvc_run(
     monkeypatch.setattr("stages.cli.doctor._click", lambda *_: NO_CLICK)
     Path("dvc.yaml").touch()
     for commands in ("git init and dvc init", "git init"):
-        assert asked().stdout.splitlines()[-1] == f"    run {commands}"
+        assert asked().stdout.splitlines()[-2] == f"    run {commands}"
         subprocess.run(["git", "init", "--quiet"], check=True)
         if "dvc init" in commands:
             Repo.init().close()
