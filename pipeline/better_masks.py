@@ -6,7 +6,15 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.mask_choices import HALF, IouAtCut, MaskChoices, choose_masks, selected_masks
+from pipeline.heads.scope import LEAST_GAIN, ChoiceGain
+from pipeline.mask_choices import (
+    HALF,
+    IouAtCut,
+    MaskChoices,
+    choose_masks,
+    offered_masks,
+    selected_masks,
+)
 from pipeline.masks import CUTS
 from pipeline.proposals import Values
 from pipeline.scoring.bootstrap import Measured, Resamples, resampled_means
@@ -42,9 +50,6 @@ ARRAYS_OF_CODES: Final[Mapping[str, str]] = {
 }
 """Names of masks at the size of the mask codes -> arrays of the entropy store with their IoUs."""
 
-LEAST_CHANGE: Final = 0.01
-"""Difference in IoU above which an object counts as gained or lost."""
-
 
 def best_fixed_cut(iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]) -> float:
     """The one of ``CUTS`` at which the selected masks have the highest mean true IoU.
@@ -65,6 +70,7 @@ def ious_of_cuts(
     *,
     fixed_cuts: Mapping[str, float],
     expected_iou: Mapping[str, IouAtCut],
+    calibrations: Mapping[str, ChoiceGain],
 ) -> dict[tuple[str, str], Values]:
     """True IoUs of the selected mask, and of masks with another cut, another proposal, or both.
 
@@ -74,6 +80,10 @@ def ious_of_cuts(
         Best fixed cut, by train split.
     expected_iou
         IoU of each proposal at each cut that heads expect, by train split.
+    calibrations
+        Calibrated gain of the choice by the heads of each train split. Learned cuts and proposals
+        replace the selected mask where their calibrated gain is above 0, if the gain of the choice
+        is sure, as for a user.
 
     Returns
     -------
@@ -88,9 +98,15 @@ def ious_of_cuts(
         of_selected = np.take_along_axis(expected, selected.proposal[:, None, None], axis=1)[:, 0]
         learned_cut = MaskChoices(selected.proposal, of_selected.argmax(axis=1))
         learned_proposal = MaskChoices(expected[:, :, HALF].argmax(axis=1), selected.cut)
-        choices[train_split, "learned_cut"] = learned_cut
-        choices[train_split, "learned_proposal"] = learned_proposal
-        choices[train_split, "choice"] = choose_masks(expected)
+        learned = {
+            "learned_cut": learned_cut,
+            "learned_proposal": learned_proposal,
+            "choice": choose_masks(expected),
+        }
+        calibration = calibrations[train_split]
+        for name, best in learned.items():
+            offered, _ = offered_masks(best, selected, expected, calibration)
+            choices[train_split, name] = offered if calibration.is_sure else selected
     return {name: masks.of(iou_at_cut) for name, masks in choices.items()}
 
 
@@ -114,8 +130,8 @@ def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> It
                 "mask_iou": iou,
                 "mask_gain": gain,
                 "changed": gain != 0,
-                "gained": gain > LEAST_CHANGE,
-                "lost": gain < -LEAST_CHANGE,
+                "gained": gain > LEAST_GAIN,
+                "lost": gain < -LEAST_GAIN,
             }
             values = np.stack(list(columns.values()), axis=1, dtype=np.float64)
             means = dict(zip(columns, resampled_means(values, resamples).T, strict=True))

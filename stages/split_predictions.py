@@ -25,6 +25,7 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
+from storage.head_files.guarantees import CHOICES, choice_of
 from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
@@ -150,7 +151,9 @@ def _model_scores(
 
 def _metadata_of(heads: Heads, train_split: str, models: Sequence[str]) -> dict[str, Any]:
     return {
-        f"{head_set}/{objective}": file.metadata(objective)
+        f"{head_set}/{objective}": {
+            key: entry for key, entry in file.metadata(objective).items() if key != CHOICES
+        }
         for (head_set, name), file in heads.items()
         if name == train_split
         for objective in head_set.objectives(models)
@@ -193,8 +196,9 @@ def _ious_of_cuts(
     A cut is the probability above which a pixel belongs to the mask. The train split is empty for
     masks that use none. ``fixed_cuts`` has the best cut of selected masks on each train split.
     """
-    expected_iou = {
-        train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
+    prompt, model = TRAIN_PROMPTS[0], cell.signature["model"]
+    choosing = {
+        train_split: (head_set, file)
         for (head_set, train_split), file in heads.items()
         if head_set.chooses_masks and head_set.seed is None
     }
@@ -202,7 +206,14 @@ def _ious_of_cuts(
         cell.iou_at_cut(),
         cell.proposals().sam_score,
         fixed_cuts=fixed_cuts,
-        expected_iou=expected_iou,
+        expected_iou={
+            train_split: expected_iou_at_cut(cell, head_set, file.weights, prompt)
+            for train_split, (head_set, file) in choosing.items()
+        },
+        calibrations={
+            train_split: choice_of(file.card, prompt, model)
+            for train_split, (_, file) in choosing.items()
+        },
     )
 
 

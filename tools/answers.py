@@ -97,9 +97,9 @@ def answers(
     -------
     A row for each object and prompt: ``image``, the number of its image, and ``prompt``; of the
     selected mask ``iou``, ``expected_iou``, ``sam_score`` and ``stability``; ``best_iou``, the
-    highest of the three proposals; of the chosen mask ``chosen_iou`` and ``chosen_expected_iou``;
-    ``unlike_training``; and the expected gain of each correction, ``gain model`` and so on, which
-    is missing where there is no advice.
+    highest of the three proposals; of the chosen mask ``chosen_iou`` and the stated
+    ``chosen_gain``; ``unlike_training``; and the expected gain of each correction, ``gain model``
+    and so on, which is missing where there is no advice.
     """
     rows = []
     for number, (rgb, masks) in enumerate(images):
@@ -149,7 +149,7 @@ def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
         "sam_score": float(answer.sam_score[k]),
         "stability": float(np.nan_to_num(float(stability))),
         "chosen_iou": iou_of(answer.best_mask.mask, true),
-        "chosen_expected_iou": answer.best_mask.expected_iou,
+        "chosen_gain": answer.best_mask.gain,
         "unlike_training": answer.unlike_training,
         **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
     }

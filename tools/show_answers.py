@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.heads.scope import OUT_OF_DISTRIBUTION
+from pipeline.heads.scope import LEAST_GAIN, OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
@@ -43,9 +43,6 @@ SEED, N_SCENES = 29, 400
 
 CHOOSABLE: Final = tuple(prompt for prompt in PROMPTS if prompt != "given")
 """Kinds of prompts from which heads choose masks: all but those with a mask."""
-
-LEAST_CHANGE: Final = 0.01
-"""Difference in IoU above which an object counts as gained or lost."""
 
 
 def main(folders: Sequence[str], review_scenes: int = 0) -> None:
@@ -109,13 +106,13 @@ def unlike_words(rows: Mapping[str, pd.DataFrame]) -> str:
 
 
 def choice_table(rows: dict[str, pd.DataFrame]) -> str:
-    """Gain in mean IoU by the choice, shares of objects that change, and the calibration.
+    """True and stated gain in mean IoU by the choice, and shares of objects that change.
 
     ``rows`` are results of ``answers`` by model.
     """
     header = (
         *("prompt", "model", "objects", "IoU of selected masks"),
-        *("gain in points", "gained", "lost", "expected less true"),
+        *("gain in points", "stated gain", "changed", "gained", "lost"),
     )
     lines = []
     for model, of_model in rows.items():
@@ -127,9 +124,10 @@ def choice_table(rows: dict[str, pd.DataFrame]) -> str:
                     *(PROMPTS[str(prompt)], model.replace("_", " "), str(len(of_prompt))),
                     f"{100 * of_prompt['iou'].mean():.1f}",
                     _mean(of_prompt, 100 * gain, "+.1f"),
-                    f"{(gain > LEAST_CHANGE).mean():.0%}",
-                    f"{(gain < -LEAST_CHANGE).mean():.0%}",
-                    f"{(of_prompt['chosen_expected_iou'] - of_prompt['chosen_iou']).mean():+.3f}",
+                    f"{100 * of_prompt['chosen_gain'].mean():+.1f}",
+                    f"{(of_prompt['chosen_gain'] > 0).mean():.0%}",
+                    f"{(gain > LEAST_GAIN).mean():.0%}",
+                    f"{(gain < -LEAST_GAIN).mean():.0%}",
                 ]
             )
     return table(header, lines, left=(0, 1))

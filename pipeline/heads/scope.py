@@ -6,6 +6,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from pipeline.proposals import Values
+
 DRAWN_SHAPES: Final = "drawn shapes"
 """Contents of the images from which the mini models and their heads learned."""
 
@@ -72,27 +76,55 @@ class CalibratedGuarantee:
     """Number of objects whose masks calibrated the threshold."""
 
 
+LEAST_GAIN: Final = 0.01
+"""Difference in IoU from which an object counts as gained or lost, and a calibrated gain counts.
+
+Held-out drawn scenes (mini, one click, mean of four models): all chosen masks gained 2.4 points and
+changed 90 % of the objects; those above 0 gained 2.3 and changed 75 %; from 0.01 on, 2.2 and 43 %.
+"""
+
+
 @dataclass(frozen=True)
 class ChoiceGain:
-    """IoU that the heads' choice of masks gains over SAM2's selected masks, for one prompt set.
+    """IoU that the heads' choice gains over the selected masks of a model, for one prompt set.
 
-    It was measured on images of the train split that were held out from the heads.
+    It was measured on images of the train split that were held out from the heads. The claimed gain
+    of a mask is its expected IoU less that of the selected mask.
     """
 
     prompt: str
     """Name of the prompt set."""
+    model: str
+    """Model whose masks the heads choose from."""
+    claimed: tuple[float, ...]
+    """Claimed gains at the knots of the calibration, rising; empty if the images are too few for a
+    calibration, or if each chosen mask is the selected one."""
+    calibrated: tuple[float, ...]
+    """Mean true gains at the knots, never falling."""
     gain: float
-    """Mean gain in IoU over all objects."""
+    """Mean gain over all objects, by calibrations on other images; 0 for a selected mask. It is of
+    all models that the heads know, and so are its ends."""
     low: float
     """Lower end of the 95 % interval of the gain over the images."""
     high: float
     """Upper end of this interval."""
-    excess: float
-    """Mean of the expected less the true IoU over chosen masks that are not the selected mask. The
-    expected IoU is the highest of 27, and so too high."""
     n_images: int
 
     @property
     def is_sure(self) -> bool:
         """Whether the interval of the gain lies above 0; otherwise the choice is not offered."""
         return self.low > 0
+
+    def gain_at(self, claimed: Values) -> Values:
+        """Calibrated gain of each claimed gain: linear between knots, constant beyond them.
+
+        It never falls, and is not above 0 where it is below ``LEAST_GAIN``, where the claim is not
+        above 0, or without knots.
+        """
+        if not self.claimed:
+            return np.minimum(claimed, 0)
+        gain = np.interp(claimed, self.claimed, self.calibrated)
+        counted = np.where(gain < LEAST_GAIN, np.minimum(gain, 0), gain)
+        at_zero = min(float(np.interp(0, self.claimed, self.calibrated)), 0)
+        values: Values = np.where(claimed > 0, counted, np.minimum(claimed, at_zero))
+        return values

@@ -13,6 +13,7 @@ from pipeline.heads.scope import (
     CalibratedGuarantee,
     ChoiceGain,
 )
+from pipeline.mask_choices import LEAST_IMAGES
 from pipeline.predictor.advice import KEEP, NONE, Advice, Costs, advise
 from pipeline.predictor.proposal_heads import ProposalHeads
 from pipeline.scoring.evidence import HeadPredictions
@@ -117,7 +118,7 @@ def _offered_choice(
     Parameters
     ----------
     choices
-        Measured gains of the heads' choice, one for each prompt set.
+        Calibrated gains of the heads' choice from the model's masks, one for each prompt set.
     prompts
         Names of the prompt sets that the user's prompt may belong to.
     is_unlike
@@ -135,6 +136,11 @@ def _offered_choice(
     weakest = min(of_prompts, key=lambda choice: choice.low)
     if weakest.is_sure:
         return weakest, ""
+    if weakest.n_images < LEAST_IMAGES:
+        return None, (
+            f"a gain is calibrated on at least {LEAST_IMAGES} held-out training images, and these "
+            f"heads had {weakest.n_images}"
+        )
     return None, (
         "on held-out training images, the choice of masks gained no sure IoU from such prompts: "
         f"{weakest.gain:+.3f} ({weakest.low:+.3f} to {weakest.high:+.3f})"
@@ -156,7 +162,7 @@ def decide(
     costs: Costs,
     *,
     permission: Permission,
-    chosen_iou: float | None = None,
+    chosen_gain: float = 0.0,
 ) -> tuple[Advice, bool | None]:
     """Advise on a proposal as far as permitted, and tell whether a guarantee keeps it.
 
@@ -166,8 +172,8 @@ def decide(
         Index of the proposal, in decoder order.
     permission
         Statements that are allowed about the prompt's masks.
-    chosen_iou
-        Expected IoU of the chosen mask; None if the proposal is chosen, or if none may be.
+    chosen_gain
+        Calibrated gain of the chosen mask; 0 if the selected mask is chosen, or if none may be.
 
     Returns
     -------
@@ -176,7 +182,7 @@ def decide(
     guarantee keeps the proposal, None without a guarantee.
     """
     own_iou = float(predictions.own[proposal])
-    advice = advise_on(predictions, proposal, costs, chosen_iou)
+    advice = advise_on(predictions, proposal, costs, chosen_gain)
     if not permission.advises or (advice.correction == KEEP and predictions.learned_best):
         advice = Advice(NONE, 0.0, own_iou, {})
     elif DRAWN_ONLY in permission.cautions:
@@ -187,11 +193,11 @@ def decide(
 
 
 def advise_on(
-    predictions: HeadPredictions, proposal: int, costs: Costs, chosen_iou: float | None = None
+    predictions: HeadPredictions, proposal: int, costs: Costs, chosen_gain: float = 0.0
 ) -> Advice:
     """Advise a correction of a proposal from the predictions about it.
 
-    ``chosen_iou`` is the expected IoU of a chosen mask that may be advised; None if none may be.
+    ``chosen_gain`` is the calibrated gain of a chosen mask that may be advised; 0 if none may be.
 
     Notes
     -----
@@ -207,6 +213,6 @@ def advise_on(
         if predictions.model != predictions.known_models[0]:
             gain = predictions.models[predictions.known_models[-1]][proposal] - own_iou
         gains = {"model": gain, **gains}
-    if chosen_iou is not None:
-        gains["task"] = chosen_iou - own_iou
+    if chosen_gain > 0:
+        gains["task"] = chosen_gain
     return advise(float(own_iou), {name: float(gain) for name, gain in gains.items()}, costs)

@@ -40,7 +40,8 @@ class ProposalHeads:
     guarantees: tuple[CalibratedGuarantee, ...] = ()
     """Guarantees about masks of the model."""
     choices: tuple[ChoiceGain, ...] = ()
-    """Gains of the choice of masks, by prompt set; empty for heads that do not choose."""
+    """Gains of the choice of masks of the model, by prompt set; empty for heads that do not choose.
+    """
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
     """Names of the prompt sets from which the heads learned."""
     images: str = ""

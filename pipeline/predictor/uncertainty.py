@@ -12,7 +12,7 @@ from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
-from pipeline.mask_choices import choose_masks, mask_set, selected_masks
+from pipeline.mask_choices import choose_masks, mask_set, offered_masks, selected_masks
 from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs
@@ -48,14 +48,18 @@ class Choice:
     mask: Bool[np.ndarray, "height width"]
     """The mask at the size of the image."""
     expected_iou: float
-    """Expected IoU of the mask; for the highest of 27, calibrated on held-out images."""
+    """Expected IoU of the mask: that of the selected mask plus ``gain``, where a choice is offered.
+    """
+    gain: float = 0.0
+    """Expected gain in IoU over the selected mask, calibrated on held-out training images; 0 for
+    the selected mask, and where no choice is offered."""
 
     def is_own_mask(self, proposal: int) -> bool:
         """Whether the mask is that of this proposal (an index) as SAM2 cuts it, at 0.5."""
         return (self.proposal, self.cut) == (proposal, CUT)
 
     def to_dict(self) -> dict[str, Any]:
-        """``proposal``, ``cut`` and ``expected_iou``, without the mask's pixels, for JSON."""
+        """``proposal``, ``cut``, ``expected_iou`` and ``gain``, not the mask's pixels, for JSON."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
 
@@ -75,14 +79,16 @@ class Uncertainty:
     probability: Float32[np.ndarray, "proposal y x"]
     """Foreground probability at low resolution, rounded to the 256 codes of the cache."""
     expected_iou: HeadPredictions
-    """IoUs that the heads predict: of each proposal, and of masks after each correction."""
+    """IoUs that the heads predict: of each proposal, and of masks after each correction. Where a
+    choice is offered, ``own`` of a proposal is that of the selected one plus a calibrated gain."""
     h_std: Float64[np.ndarray, " proposal"]
     """H_Std: entropy of each mask, in bits."""
     h_a: float
     """H_A: entropy of the mean of the three masks, weighted by SamScore, in bits."""
     choice: Choice | None
-    """The mask with the highest expected IoU of the three proposals at nine cuts; ``masks`` stay
-    SAM2's. None if no choice is offered: ``permission.no_choice`` says why."""
+    """The mask with the highest calibrated gain of the three proposals at nine cuts, the selected
+    mask if no gain is above 0; ``masks`` stay SAM2's. None if no choice is offered:
+    ``permission.no_choice`` says why."""
     advice: Advice
     """Advice about the selected proposal."""
     is_kept: bool | None
@@ -122,7 +128,10 @@ class Uncertainty:
     def mask_of(self, proposal: int) -> Choice:
         """A proposal's own mask, as SAM2 cuts it, in the form of a choice."""
         own_iou = float(self.expected_iou.own[proposal])
-        return Choice(proposal, CUT, self.masks[proposal], own_iou)
+        gain = 0.0
+        if self.choice is not None:
+            gain = own_iou - float(self.expected_iou.own[self.selected])
+        return Choice(proposal, CUT, self.masks[proposal], own_iou, gain)
 
     @property
     def best_mask(self) -> Choice:
@@ -224,14 +233,17 @@ def read_uncertainty(
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
-        of_prompt = predictions.of(slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1)))
+        claimed = predictions.of(slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1)))
         masks = postprocessing.masks_at(logits[None], size_px)[0]
         selected = int(sam_score[i].argmax())
-        choice = _choose(of_prompt, sam_score[i], logits, masks, permission, postprocessing)
-        is_other = choice is not None and not choice.is_own_mask(selected)
-        chosen_iou = choice.expected_iou if choice is not None and is_other else None
+        of_prompt = _calibrated(claimed, selected, permission)
+        choice = _choose(claimed, sam_score[i], logits, masks, permission, postprocessing)
         advice, is_kept = decide(
-            of_prompt, selected, costs, permission=permission, chosen_iou=chosen_iou
+            of_prompt,
+            selected,
+            costs,
+            permission=permission,
+            chosen_gain=0.0 if choice is None else choice.gain,
         )
         sets = permission.about_sets
         yield Uncertainty(
@@ -245,12 +257,25 @@ def read_uncertainty(
             choice=choice,
             advice=advice,
             is_kept=is_kept,
-            mask_set=None if sets is None else mask_set(of_prompt.own, sets.threshold),
+            mask_set=None if sets is None else mask_set(claimed.own, sets.threshold),
             permission=permission,
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
             family=heads.family,
             model=heads.model,
         )
+
+
+def _calibrated(claimed: HeadPredictions, selected: int, permission: Permission) -> HeadPredictions:
+    """Calibrate the expected IoUs of proposals beside the selected one as that of a choice.
+
+    So no proposal states a higher IoU than the choice. Without a choice, nothing changes.
+    """
+    if permission.choice is None:
+        return claimed
+    own_iou = claimed.own[selected]
+    gain = permission.choice.gain_at(claimed.own - own_iou)
+    gain[selected] = 0
+    return claimed.with_own((own_iou + gain).clip(0, 1))
 
 
 def _choose(
@@ -261,23 +286,25 @@ def _choose(
     permission: Permission,
     postprocessing: Postprocessing,
 ) -> Choice | None:
-    """The mask with the highest expected IoU of all proposals and cuts; None if not permitted.
+    """The mask with the highest calibrated gain of all proposals and cuts; None if not permitted.
 
-    The excess that was measured on held-out images is subtracted from its expected IoU, unless it
-    is SAM2's own mask.
+    It is the selected mask where no calibrated gain is above 0.
     """
     if permission.choice is None:
         return None
     at_cuts = [predictions.by_objective[name] for name in CUT_OBJECTIVES]
     expected_iou = np.stack(at_cuts, axis=-1)[np.newaxis]
-    chosen, selected = choose_masks(expected_iou), selected_masks(sam_score[np.newaxis])
+    selected = selected_masks(sam_score[np.newaxis])
+    best = choose_masks(expected_iou)
+    chosen, (gain,) = offered_masks(best, selected, expected_iou, permission.choice)
+    (own_iou,) = selected.of(expected_iou)
     proposal, cut = int(chosen.proposal[0]), CUTS[int(chosen.cut[0])]
     mask = masks[proposal]
     if cut != CUT:
         height, width = mask.shape
         mask = postprocessing.mask_at_cut(logits[proposal], cut, (height, width))
-    (iou,) = chosen.expected(expected_iou, selected, permission.choice.excess)
-    return Choice(proposal, cut, mask, float(iou))
+    gain = min(float(gain), 1 - float(own_iou))
+    return Choice(proposal, cut, mask, float(own_iou) + gain, gain)
 
 
 def _mask_values(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:

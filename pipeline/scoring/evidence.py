@@ -88,8 +88,16 @@ class HeadPredictions:
     @property
     def own(self) -> Values:
         """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
+        return self.predicted(self._own_objective)
+
+    def with_own(self, own: Values) -> "HeadPredictions":
+        """The same predictions with another ``own``."""
+        return replace(self, by_objective={**self.by_objective, self._own_objective: own})
+
+    @property
+    def _own_objective(self) -> str:
         named = f"iou_{self.model}"
-        return self.predicted(self.head_set.own_objective(self.model) if self.head_set else named)
+        return self.head_set.own_objective(self.model) if self.head_set else named
 
     @property
     def models(self) -> dict[str, Values]:

@@ -222,9 +222,11 @@ def _chosen(uncertainty: "Uncertainty") -> str:
     choice = uncertainty.choice
     if choice is None:
         return f"No choice of masks: {uncertainty.permission.no_choice}."
+    if choice.is_own_mask(uncertainty.selected):
+        return "Chosen mask: the selected one. No other mask is expected to gain IoU."
     return (
         f"Chosen mask: proposal {choice.proposal} cut at a probability of {choice.cut:g}, "
-        f"{choice.mask.mean():.1%} of the image, expected IoU {choice.expected_iou:.2f}."
+        f"{choice.mask.mean():.1%} of the image, expected gain in IoU {choice.gain:+.2f}."
     )
 
 
@@ -234,9 +236,7 @@ def _advice(uncertainty: "Uncertainty") -> str:
         return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
-    own_iou = uncertainty.expected_iou.own[uncertainty.selected]
-    change = f"expected IoU {own_iou:.2f} -> {advice.expected_iou:.2f}"
-    return f"Advice: {advice.words} ({change})."
+    return f"Advice: {advice.words} (expected gain in IoU {advice.gain:+.2f})."
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:

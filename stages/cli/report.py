@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.heads.scope import ChoiceGain
-from pipeline.mask_choices import choice_gain
+from pipeline.mask_choices import choose_masks, mean_gain, offered_masks, selected_masks
 from pipeline.sam.families import EMBEDDED
 from pipeline.vocabulary import TRAIN_PROMPTS, USED
 from stages.page.labels import TASK_LABELS, protocol_heading
@@ -28,6 +27,7 @@ from stages.tables.report_table import Results
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.errors import DataError
+from storage.head_files.guarantees import choice_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.outputs.results import read_results
 from storage.paths import PAGE, RESULTS, features_path, results_dir
@@ -37,7 +37,10 @@ SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
 
 CHOICE: Final = "choice"
-"""Entry of the column ``choice`` of ``scores.csv`` for masks with the highest expected IoU."""
+"""Entry of the column ``choice`` of ``scores.csv`` for masks with the highest calibrated gain."""
+
+Gain = tuple[float, float, float]
+"""Mean gain in IoU, and the ends of its 95 % interval."""
 
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -61,11 +64,12 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
             raise DataError(f"a browser must be installed to open {PAGE}, got none")
 
 
-def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
-    """Mean IoU gained by masks that the package's heads choose, over selected masks of a click.
+def shipped_gains(params: Params, split: str) -> dict[str, Gain]:
+    """Mean IoU gained by masks that the package's heads offer, over selected masks of a click.
 
-    The gain is by model. Empty if features of the split are not here, or if the heads learned from
-    features of other models, weights or precision.
+    The gain is by model, of the models for whose masks the heads offer others. Empty if features of
+    the split are not here, or if the heads learned from features of other models, weights or
+    precision.
     """
     paths = (features_path(split, model, "identity") for model in params.models)
     if params.extract.family not in EMBEDDED or not all(path.exists() for path in paths):
@@ -76,23 +80,24 @@ def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
     heads = read_head_file(shipped_heads(params.extract.family))
     if not cells.head_origin.items() <= heads.card.items():
         return {}
-    group, prompt = group_index(cells.table), TRAIN_PROMPTS[0]
-    return {
-        model: choice_gain(
-            prompt,
-            expected_iou_at_cut(cell, OF_USERS, heads.weights, prompt),
-            cell.iou_at_cut(prompt),
-            cell.proposals(prompt).sam_score,
-            group,
-        )
-        for model, cell in cells.identity.items()
-    }
+    prompt, gains = TRAIN_PROMPTS[0], {}
+    for model, cell in cells.identity.items():
+        calibration = choice_of(heads.card, prompt, model)
+        if not calibration.is_sure:
+            continue
+        expected_iou = expected_iou_at_cut(cell, OF_USERS, heads.weights, prompt)
+        selected = selected_masks(cell.proposals(prompt).sam_score)
+        masks, _ = offered_masks(choose_masks(expected_iou), selected, expected_iou, calibration)
+        iou_at_cut = cell.iou_at_cut(prompt)
+        gain = masks.of(iou_at_cut) - selected.of(iou_at_cut)
+        gains[model] = mean_gain(gain, group_index(cells.table))
+    return gains
 
 
 def print_summary(
     results: Results,
     chosen_on: str | None,
-    shipped: Mapping[str, Mapping[str, ChoiceGain]] = MappingProxyType({}),
+    shipped: Mapping[str, Mapping[str, Gain]] = MappingProxyType({}),
     data_sets: DataSets = MappingProxyType({}),
 ) -> None:
     """Print the models, conclusions and a table of each split, and the cautions of the page.
@@ -146,7 +151,7 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
         _print_sentence(console, "; ".join(open_subjects), words)
 
 
-def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str:
+def choice_words(scores: pd.DataFrame, shipped: Mapping[str, Gain]) -> str:
     """Sentence about the points of mean IoU that masks chosen by heads gain over selected masks.
 
     It names the gains by heads of each train split in ``scores``, and the gains by model in
@@ -162,11 +167,7 @@ def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str
         }
         for train_split, of_split in rows.groupby("train_split", sort=False)
     }
-    by_heads = own | {
-        "the heads that ship": {
-            model: (gain.gain, gain.low, gain.high) for model, gain in shipped.items()
-        }
-    }
+    by_heads = own | {"the heads that ship": shipped}
     clauses = [
         f"by {heads}, {', '.join(_gain_words(model, gain) for model, gain in gains.items())}"
         for heads, gains in by_heads.items()
@@ -180,7 +181,7 @@ def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str
     )
 
 
-def _gain_words(model: str, gain: tuple[float, float, float]) -> str:
+def _gain_words(model: str, gain: Gain) -> str:
     value, low, high = (f"{100 * number:+.1f}" for number in gain)
     return f"{model} {value} ({low} to {high})"
 

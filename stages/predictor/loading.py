@@ -237,7 +237,7 @@ def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
             guarantees=tuple(
                 guarantee for guarantee in guarantees_of(file.card) if guarantee.model == model
             ),
-            choices=choices_of(file.card),
+            choices=tuple(choice for choice in choices_of(file.card) if choice.model == model),
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from pipeline import mask_choices
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.objectives import split_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, inputs_of_proposals, predict
 from pipeline.heads.scope import ChoiceGain
-from pipeline.mask_choices import choice_gain
 from pipeline.vocabulary import N_PROPOSALS
 from stages.training.data import group_index, learned_prompts
 from storage.split.split_cells import OpenCell, SplitCells
@@ -41,11 +41,9 @@ def expected_iou_at_cut(
 def choice_gains(
     cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
 ) -> list[ChoiceGain]:
-    """Measure the IoU that the choice of masks gains on held-out images.
+    """Calibrate and measure the IoU that the choice of masks gains on held-out images.
 
-    A choice is the proposal and cut with the highest expected IoU; the selected mask is its
-    alternative. The list has a gain for each prompt set that the heads learned from. The masks are
-    of all models.
+    The list has a gain for each prompt set that the heads learned from, and each model.
 
     Parameters
     ----------
@@ -61,18 +59,19 @@ def choice_gains(
     """
     group = group_index(cells.table)
     _, held_out = split_by_group(group, judging_seed)
-    by_model = cells.identity.values()
-    gains = []
-    for prompt in learned_prompts(cells, head_set):
-        expected = [expected_iou_at_cut(cell, head_set, weights, prompt) for cell in by_model]
-        expected_iou, iou_at_cut, sam_score = (
-            np.concatenate([of_model[held_out] for of_model in arrays])
-            for arrays in (
-                expected,
-                [cell.iou_at_cut(prompt) for cell in by_model],
-                [cell.proposals(prompt).sam_score for cell in by_model],
-            )
+    return [
+        gain
+        for prompt in learned_prompts(cells, head_set)
+        for gain in mask_choices.choice_gains(
+            prompt,
+            {
+                model: (
+                    expected_iou_at_cut(cell, head_set, weights, prompt)[held_out],
+                    cell.iou_at_cut(prompt)[held_out],
+                    cell.proposals(prompt).sam_score[held_out],
+                )
+                for model, cell in cells.identity.items()
+            },
+            group[held_out],
         )
-        groups = np.tile(group[held_out], len(by_model))
-        gains.append(choice_gain(prompt, expected_iou, iou_at_cut, sam_score, groups))
-    return gains
+    ]

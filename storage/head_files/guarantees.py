@@ -74,6 +74,14 @@ def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
     return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", _TRAIN)
 
 
+def choice_of(card: Mapping[str, str], prompt: str, model: str) -> ChoiceGain:
+    """Gain of the choice from a prompt set of a model; a DataError if the card has none."""
+    for choice in choices_of(card):
+        if (choice.prompt, choice.model) == (prompt, model):
+            return choice
+    raise DataError(f"{CHOICES} in a card must be of {prompt} by {model}, got none: {_TRAIN}")
+
+
 def errors_entry(errors: Sequence[IouErrors]) -> dict[str, str]:
     """Errors of expected IoUs as an entry of a card of heads, by key."""
     return {ERRORS: json.dumps([asdict(of_prompt) for of_prompt in errors])}

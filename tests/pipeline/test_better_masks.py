@@ -1,5 +1,7 @@
 """Masks beside the selected mask: fixed cuts, and gains like for like."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,8 +15,10 @@ from pipeline.better_masks import (
     better_mask_scores,
     ious_of_cuts,
 )
+from pipeline.heads.scope import LEAST_GAIN
 from pipeline.masks import CUT, CUTS
 from pipeline.scoring import bootstrap
+from tests.fixtures.predictors import CHOICE_GAIN
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
@@ -33,7 +37,11 @@ def test_cuts_and_proposals_are_those_of_a_slow_loop_and_no_fixed_cut_is_better(
     assert means[cut] == max(means.values())
     expected_iou = rng.random(iou_at_cut.shape)
     ious = ious_of_cuts(
-        iou_at_cut, sam_score, fixed_cuts={"train": cut}, expected_iou={"train": expected_iou}
+        iou_at_cut,
+        sam_score,
+        fixed_cuts={"train": cut},
+        expected_iou={"train": expected_iou, "unsure": expected_iou},
+        calibrations={"train": CHOICE_GAIN, "unsure": replace(CHOICE_GAIN, low=-0.1)},
     )
     assert ious["train", "fixed_cut"].mean() == pytest.approx(means[cut])
     assert ious["", SELECTED].mean() == pytest.approx(means[CUT])
@@ -41,9 +49,16 @@ def test_cuts_and_proposals_are_those_of_a_slow_loop_and_no_fixed_cut_is_better(
         zip(iou_at_cut, expected_iou, sam_score, strict=True)
     ):
         selected, half = score.argmax(), CUTS.index(CUT)
-        assert ious["train", "learned_cut"][i] == iou[selected, expected[selected].argmax()]
-        assert ious["train", "learned_proposal"][i] == iou[expected[:, half].argmax(), half]
-        assert ious["train", "choice"][i] == iou.ravel()[expected.argmax()]
+        own = selected, half
+        best = {
+            "learned_cut": (selected, expected[selected].argmax()),
+            "learned_proposal": (expected[:, half].argmax(), half),
+            "choice": np.unravel_index(expected.argmax(), expected.shape),
+        }
+        for name, mask in best.items():
+            is_offered = (expected[mask] - expected[own]) / 2 >= LEAST_GAIN
+            assert ious["train", name][i] == iou[mask if is_offered else own]
+            assert ious["unsure", name][i] == iou[own]
 
 
 def test_masks_are_compared_with_the_selected_mask_of_their_own_size() -> None:

@@ -105,10 +105,13 @@ def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
     iou = np.tile([0.5, 0.5, 0.5, 0.9], 20)
     chosen = iou + np.tile([0.25, 0.0, 0.005, -0.1], 20)
     columns = {"image": np.repeat(np.arange(20), 4), "iou": iou, "chosen_iou": chosen}
-    rows = pd.DataFrame({**columns, "prompt": "box", "chosen_expected_iou": chosen + 0.02})
+    gain = np.tile([0.2, 0.0, 0.02, 0.02], 20)
+    rows = pd.DataFrame({**columns, "prompt": "box", "chosen_gain": gain})
     *_, line = choice_table({"base_plus": rows}).splitlines()
     # All images are alike, so that the interval is the mean.
-    assert line == "| a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |"
+    assert (
+        line == "| a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | +6.0 | 75% | 25% | 25% |"
+    )
 
 
 def test_an_image_counts_once_among_those_that_are_found_unlike() -> None:

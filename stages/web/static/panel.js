@@ -32,6 +32,12 @@ const doubt = ({ can_judge: canJudge }) => (canJudge ? "" : "?");
 
 export const shownIou = (answer, k) => answer.proposals[k].expected_iou.own.toFixed(2) + doubt(answer);
 
+// What the chosen mask is expected to gain over the selected one; empty for any other mask.
+export function gainWords({ choice, selected }, k) {
+  const isOther = choice && k === placeOf(choice) && k !== selected;
+  return isOther ? `expected gain ${signed(choice.gain)}` : "";
+}
+
 // Models that the heads know, from small to large: one alone has no larger one.
 export function knowModels(known) {
   const [smallest, largest] = [known[0], known.at(-1)].map(modelWords);
@@ -64,7 +70,7 @@ function because(answer) {
   if (!answer.can_judge) return `${of}, but the heads cannot judge this image.`;
   if (advice.correction === "none") return `${of}, but these heads cannot say whether to keep it.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
-  if (advice.correction === "task") return `${of}. Proposal ${choice.proposal}, cut at a probability of ${choice.cut}, has ${after}.`;
+  if (advice.correction === "task") return `${of}. Proposal ${choice.proposal}, cut at a probability of ${choice.cut}, is expected to gain ${signed(choice.gain)}.`;
   return `${of}. After it, ${after} is expected.`;
 }
 
@@ -125,12 +131,13 @@ function showProposals(answer, chosen, editor) {
   const labels = answer.proposals.map((proposal, k) => {
     const iou = shownIou(answer, k);
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
-    const mark = k === answer.selected ? ", highest SamScore" : "";
+    const gain = gainWords(answer, k);
+    const mark = k === answer.selected ? ", highest SamScore" : gain && `, ${gain}`;
     input.ariaLabel = `${capital(maskWords(k))}, expected IoU ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
     input.addEventListener("change", () => editor.choose(k));
     const canvas = editor.thumbnail(k);
     canvas.ariaHidden = "true";
-    const lines = ["expected IoU", maskWords(k), ...(k === answer.selected ? ["selected"] : [])];
+    const lines = ["expected IoU", maskWords(k), k === answer.selected ? "selected" : gain].filter(Boolean);
     const under = element("small", {}, ...lines.flatMap((line) => [line, element("br")]));
     return element("label", { className: "proposal" }, input, canvas, element("b", {}, iou), under);
   });

@@ -3,6 +3,7 @@
 import { ask, askJson, Waiting } from "./requests.js";
 import { byId, isRefused, showBusy, tell } from "./status.js";
 import { Editor, element } from "./editor.js";
+import { gainWords, placeOf } from "./panel.js";
 
 const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
@@ -23,7 +24,7 @@ const waiting = new Waiting(showBusy);
 const ACTIONS = [
   { key: "k", name: "Keep", help: "The mask that is shown is right: yours, if you chose or clicked another.", act: keep },
   { key: "o", name: "Other proposal", help: "Show another proposal of the model; again for the next. Then keep it.", act: () => showMask(otherOf) },
-  { key: "c", name: "Chosen mask", help: "Show the mask that the heads expect most of. Then keep it.", act: () => showMask(chosenOf) },
+  { key: "c", name: "Chosen mask", help: "Show the mask with the highest expected gain. Then keep it.", act: () => showMask(chosenOf) },
   { key: "d", name: "Draw elsewhere", help: "A person will draw it in another tool.", act: () => decide("redraw") },
   { key: "r", name: "Remove", help: "It is no object: leave it out.", act: () => decide("remove") },
   { key: "s", name: "Skip", help: "Look at it again after all others.", act: () => decide("skip") },
@@ -56,13 +57,11 @@ function otherOf({ selected, proposals }, isFirst) {
   return others.reduce((best, k) => (iouOf(proposals[k]) > iouOf(proposals[best]) ? k : best));
 }
 
-// Number of the mask that the heads choose: one that is no proposal's own comes after the three.
-function chosenOf({ choice, proposals, selected }) {
-  if (!choice) {
-    tell("The heads choose no mask for this prompt.");
-    return selected;
-  }
-  return choice.cut === 0.5 ? choice.proposal : proposals.length - 1;
+// Number of the mask that the heads choose.
+function chosenOf({ choice, selected }) {
+  if (choice?.gain > 0) return placeOf(choice);
+  tell(choice ? "No other mask is expected to gain IoU." : "The heads choose no mask for this prompt.");
+  return selected;
 }
 
 // Shows a mask of the model, which is asked first where it was not.
@@ -183,7 +182,8 @@ function changed() {
   }
   const isOwn = isOfQueue();
   const iou = iouOf(answer.proposals[chosen]).toFixed(2);
-  byId("words").textContent = isOwn ? current.words : `Expected IoU ${iou}`;
+  const gain = gainWords(answer, chosen);
+  byId("words").textContent = isOwn ? current.words : `Expected IoU ${iou}${gain && `, ${gain}`}`;
   byId("because").textContent = isOwn ? becauseOf(current) : `Mask ${chosen + 1} of ${answer.proposals.length} of the model: Keep takes it.`;
   const caution = isOwn ? current.caution : answer.caution;
   byId("caution").textContent = caution ?? "";

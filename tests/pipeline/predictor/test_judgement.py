@@ -29,7 +29,7 @@ from pipeline.predictor.judgement import (
 from pipeline.predictor.proposal_heads import ProposalHeads
 from pipeline.scoring.evidence import HeadPredictions
 from tests.fixtures.mini import MODELS
-from tests.fixtures.predictors import random_heads
+from tests.fixtures.predictors import CHOICE_GAIN, random_heads
 
 
 def heads(protocol: str = "selected", **changes: Any) -> ProposalHeads:  # noqa: ANN401
@@ -109,9 +109,10 @@ def test_of_an_image_unlike_training_nothing_is_advised_or_guaranteed() -> None:
     assert "unlike what these heads learned from (further than 99.0% of it)" in caution
 
 
-CLICK = ChoiceGain("center", gain=0.02, low=0.01, high=0.03, excess=0.03, n_images=48)
+CLICK = CHOICE_GAIN
 BOX = replace(CLICK, prompt="box", low=-0.01)
 NEAR_CLICK = replace(CLICK, prompt="near", low=0.005)
+FEW = replace(CLICK, claimed=(), calibrated=(), low=-1.0, n_images=8)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +121,16 @@ NEAR_CLICK = replace(CLICK, prompt="near", low=0.005)
         ((CLICK, BOX), {"center", "near"}, 0.5, CLICK, ""),
         ((CLICK, NEAR_CLICK), {"center", "near"}, None, NEAR_CLICK, ""),
         ((CLICK, BOX), {"box"}, None, None, r"gained no sure .*: \+0.020 \(-0.010 to \+0.030\)"),
+        ((FEW,), {"center"}, None, None, "on at least 10 held-out .* and these heads had 8"),
         ((CLICK,), {"box"}, None, None, UNTESTED_CHOICE),
         ((CLICK,), (), None, None, UNTESTED_CHOICE),
         ((CLICK,), {"center"}, 0.99, None, "unlike the training images"),
         ((), {"center"}, None, None, CHOOSES_NOTHING),
     ],
-    ids=["a click", "the least sure", "unsure", "a box", "a grid", "an unlike image", "no choice"],
+    ids=[
+        *("a click", "the least sure", "unsure", "few images"),
+        *("a box", "a grid", "an unlike image", "no choice"),
+    ],
 )
 def test_a_choice_is_offered_where_it_gained_on_held_out_images(
     choices: tuple[ChoiceGain, ...],

@@ -11,7 +11,7 @@ import torch
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.predict import predict
-from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES, OF_SETS
+from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES, LEAST_GAIN, OF_SETS
 from pipeline.masks import CUTS
 from pipeline.predictor import (
     PromptSet,
@@ -163,13 +163,14 @@ def advised(model: str = "tiny", **costs: float) -> Advice:
 
 
 def choosing(**changes: Any) -> UncertainPredictor:  # noqa: ANN401 - of the gain
+    changes = {"claimed": (0.0, 0.001), "calibrated": (0.0, 0.1)} | changes
     heads = replace(random_heads(kind="ours"), choices=(replace(CHOICE_GAIN, **changes),))
     predictor = UncertainPredictor(trained_mini(), heads)
     predictor.set_image(drawn())
     return predictor
 
 
-def test_the_chosen_mask_has_the_highest_expected_iou_of_27_masks() -> None:
+def test_the_chosen_mask_has_the_highest_calibrated_gain_of_27_masks() -> None:
     predictor = choosing()
     found = predictor.predict_uncertainty(**CLICK)
     decoded = predictor.sam.decode(
@@ -186,13 +187,42 @@ def test_the_chosen_mask_has_the_highest_expected_iou_of_27_masks() -> None:
     choice = found.choice
     assert choice is not None
     assert (choice.proposal, choice.cut) == (proposal, cut) != (found.selected, 0.5)
-    assert choice.expected_iou == pytest.approx(iou - 0.125, abs=1e-5)
+    own_iou = by_mask[found.selected, 0.5]
+    assert choice.gain == pytest.approx(0.1 * min(1, 1000 * (iou - own_iou)), abs=1e-3)
+    assert choice.expected_iou == pytest.approx(own_iou + choice.gain, abs=1e-5)
     probability = at_image(decoded.logits, drawn().shape[:2])[0, proposal].sigmoid().numpy()
     differs = choice.mask != (probability > cut)
     assert (abs(probability[differs] - cut) < 1e-5).all()
     assert choice.mask.any()
     assert found.best_mask is choice
     np.testing.assert_array_equal(found.expected_iou.models["tiny"], found.expected_iou.own)
+
+
+def test_beside_a_choice_the_ious_of_proposals_are_calibrated_alike() -> None:
+    predictor = choosing()
+    found = predictor.predict_uncertainty(**CLICK)
+    predictor.heads = replace(predictor.heads, choices=())
+    claimed = predictor.predict_uncertainty(**CLICK).expected_iou.own
+    k, choice = found.selected, found.choice
+    assert choice is not None
+    own = found.expected_iou.own
+    assert own[k] == claimed[k]
+    gain = claimed - own[k]
+    calibrated = 0.1 * np.clip(1000 * gain, 0, 1)
+    expected = np.where(gain > 0, np.where(calibrated < LEAST_GAIN, 0, calibrated), gain)
+    assert (gain > 0).any()
+    np.testing.assert_allclose(own - own[k], expected, atol=1e-12)
+    assert own.max() <= choice.expected_iou
+    assert [found.mask_of(i).gain for i in range(3)] == pytest.approx(own - own[k])
+
+
+def test_a_mask_that_gains_nothing_is_not_offered_and_no_proposal_states_more() -> None:
+    found = choosing(calibrated=(-0.5, 0.0)).predict_uncertainty(**CLICK)
+    assert found.choice is not None
+    assert found.choice.is_own_mask(found.selected)
+    assert (found.choice.gain, found.choice.expected_iou) == (0, found.expected_iou.own.max())
+    assert "task" not in found.advice.gains
+    np.testing.assert_array_equal(found.choice.mask, found.masks[found.selected])
 
 
 @pytest.mark.parametrize(
@@ -222,7 +252,7 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     gains = {
         "model": found.direct_gap.by_name["model"][found.selected],
         "prompt": found.direct_gap.prompt[found.selected],
-        "task": min(found.choice.expected_iou, 1) - own,
+        "task": found.choice.gain,
         "segmentation": 1 - own,
     }
     assert found.advice.gains == pytest.approx(gains)
@@ -265,18 +295,17 @@ def test_a_mask_set_takes_the_proposals_in_the_order_of_their_own_expected_iou()
         assert found.mask_set == tuple(order[:n_proposals])
 
 
-@pytest.mark.parametrize("chosen_iou", [0.2, 0.3, 0.6])
-def test_a_chosen_mask_is_advised_with_its_expected_iou_and_only_if_that_is_higher(
-    chosen_iou: float,
+@pytest.mark.parametrize("chosen_gain", [0.0, 0.3])
+def test_a_chosen_mask_is_advised_with_its_gain_and_only_if_there_is_one(
+    chosen_gain: float,
 ) -> None:
     found = ask(CLICK).expected_iou
     values = {"iou_tiny": 0.3, "iou_best": 0.9, "model_gap": 0.5, "prompt_gap": 0.5}
     arrays = {name: np.full(3, value) for name, value in values.items()}
     predictions = replace(found, by_objective={**found.by_objective, **arrays})
-    advice = advise_on(predictions, 1, Costs(person=1.0), chosen_iou)
-    assert advice.correction == ("task" if chosen_iou > 0.3 else "keep")
-    assert advice.expected_iou == pytest.approx(max(chosen_iou, 0.3))
-    assert advise_on(predictions, 1, Costs(person=1.0)).correction == "keep"
+    advice = advise_on(predictions, 1, Costs(person=1.0), chosen_gain)
+    assert advice.correction == ("task" if chosen_gain else "keep")
+    assert advice.expected_iou == pytest.approx(0.3 + chosen_gain)
 
 
 @pytest.mark.parametrize(
