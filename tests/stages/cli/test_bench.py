@@ -39,6 +39,7 @@ def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None
     assert sum(shares) == pytest.approx(100, abs=1)
     assert all(share > 0 for share in shares)
     assert all(float(by_column[part]) > 0 for part in ("reading", "writing"))
+    assert 0.1 < float(by_column["over the bare model"]) < 100
     assert float(by_column["prompt sets/s"]) > 4 * len(PROMPTS) * float(by_column["images/s"])
     for fact in (
         "mini, bf16, random weights",
