@@ -1,4 +1,4 @@
-"""The choice of masks by heads: the IoUs that they expect, and their gain on held-out images."""
+"""IoUs that heads expect, and what these and the choice of masks are worth on held-out images."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,11 @@ from jaxtyping import Float
 
 from pipeline import mask_choices
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
-from pipeline.heads.objectives import split_by_group
+from pipeline.heads.objectives import fold_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, inputs_of_proposals, predict
 from pipeline.heads.scope import ChoiceGain
+from pipeline.iou_errors import IouErrors, measure_errors
+from pipeline.mask_choices import selected_masks
 from pipeline.vocabulary import N_PROPOSALS
 from stages.training.data import group_index, learned_prompts
 from storage.split.split_cells import OpenCell, SplitCells
@@ -38,19 +40,26 @@ def expected_iou_at_cut(
     return np.concatenate(blocks).reshape(-1, N_PROPOSALS, len(heads))
 
 
-def choice_gains(
-    cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
-) -> list[ChoiceGain]:
-    """Calibrate and measure the IoU that the choice of masks gains on held-out images.
-
-    The list has a gain for each prompt set that the heads learned from, and each model.
+def held_out_evidence(
+    cells: SplitCells,
+    head_set: HeadSet,
+    folds: Mapping[int, Mapping[str, HeadWeights]],
+    judging_seed: int,
+) -> tuple[list[ChoiceGain], list[IouErrors]]:
+    """Measure what heads that choose masks are worth on images that they did not learn from.
 
     Parameters
     ----------
-    weights
-        Weights of the validated heads, which did not learn from the images held out.
+    folds
+        Weights of the validated heads by the number of their fold, whose images they did not learn
+        from.
     judging_seed
-        Seed that chose the images held out.
+        Seed that chose these images.
+
+    Returns
+    -------
+    The calibrated gains of the choice of masks, and the errors of the IoU that is expected of
+    selected masks: for each prompt set that the heads learned from, one for each model.
 
     Raises
     ------
@@ -58,20 +67,20 @@ def choice_gains(
         If a store is damaged.
     """
     group = group_index(cells.table)
-    _, held_out = split_by_group(group, judging_seed)
-    return [
-        gain
-        for prompt in learned_prompts(cells, head_set)
-        for gain in mask_choices.choice_gains(
-            prompt,
-            {
-                model: (
-                    expected_iou_at_cut(cell, head_set, weights, prompt)[held_out],
-                    cell.iou_at_cut(prompt)[held_out],
-                    cell.proposals(prompt).sam_score[held_out],
-                )
-                for model, cell in cells.identity.items()
-            },
-            group[held_out],
-        )
-    ]
+    held_out = {fold: fold_by_group(group, judging_seed, fold)[1] for fold in folds}
+    rows = np.concatenate([*held_out.values()])
+    gains, errors = [], []
+    for prompt in learned_prompts(cells, head_set):
+        of_models = {}
+        for model, cell in cells.identity.items():
+            expected = [
+                expected_iou_at_cut(cell, head_set, weights, prompt)[held_out[fold]]
+                for fold, weights in folds.items()
+            ]
+            sam_score = cell.proposals(prompt).sam_score[rows]
+            masks = np.concatenate(expected), cell.iou_at_cut(prompt)[rows], sam_score
+            of_models[model] = masks
+            expected_iou, iou = (selected_masks(sam_score).of(ious) for ious in masks[:2])
+            errors.append(measure_errors(model, prompt, expected_iou, iou, group[rows]))
+        gains += mask_choices.choice_gains(prompt, of_models, group[rows])
+    return gains, errors

@@ -14,9 +14,8 @@ from pipeline.heads.training import TrainedHead
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
-from stages.training.choices import choice_gains
+from stages.training.choices import held_out_evidence
 from stages.training.data import OBJECTS, learned_prompts, origin_of
-from stages.training.errors import iou_errors
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
@@ -83,14 +82,13 @@ def final_heads(
     )
     if head_set.chooses_masks:
         (judging_seed,) = {heads.judging_seed for heads in fitted}
-        weights = {objective: head.weights for objective, head in validated.items()}
-        shared |= choices_entry(choice_gains(cells, head_set, weights, judging_seed))
         folds = {
             heads.fold: {objective: head.weights for objective, head in by_objective.items()}
             for heads, by_objective in fitted.items()
             if not heads.is_final
         }
-        shared |= errors_entry(iou_errors(cells, head_set, folds, judging_seed))
+        gains, errors = held_out_evidence(cells, head_set, folds, judging_seed)
+        shared |= choices_entry(gains) | errors_entry(errors)
     return [
         FinalHead(
             name,
