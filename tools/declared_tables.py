@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import usam_cache
-from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, HeadKind, OneCycle
+from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, Boosting, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
 from pipeline.scoring.measures import MEASURES
 from pipeline.views import VIEW_KINDS, Parameter
@@ -164,7 +164,8 @@ def _layers(kind: HeadKind) -> str:
     return f"2 of {kind.hidden}{networks}"
 
 
-def _plan(plan: OneCycle | None) -> str:
+def _plan(plan: OneCycle | Boosting | None) -> str:
+    assert not isinstance(plan, Boosting)  # an ablation has it, no kind
     if plan is None:
         return "SGD with momentum, hyperparameters by `tune`"
     return (

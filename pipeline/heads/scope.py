@@ -122,7 +122,7 @@ class ChoiceGain:
         above 0, or without knots.
         """
         if not self.claimed:
-            return np.minimum(claimed, 0)
+            return np.asarray(np.minimum(claimed, 0))
         gain = np.interp(claimed, self.claimed, self.calibrated)
         counted = np.where(gain < LEAST_GAIN, np.minimum(gain, 0), gain)
         at_zero = min(float(np.interp(0, self.claimed, self.calibrated)), 0)

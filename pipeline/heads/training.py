@@ -25,7 +25,10 @@ WORST_MSE: Final = 1.0
 
 MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
-Plan = kinds.Hyperparameters | kinds.OneCycle | kinds.Boosting
+NetworkPlan = kinds.Hyperparameters | kinds.OneCycle
+"""Settings by which a network is trained."""
+
+Plan = NetworkPlan | kinds.Boosting
 """Settings of the training of one head."""
 
 
@@ -176,7 +179,7 @@ def validation_errors(
     data: TrainingSet,
     rows: Rows,
     objective: str,
-    plan: Plan,
+    plan: NetworkPlan,
     *,
     seed: int,
 ) -> Iterator[float]:
@@ -295,7 +298,9 @@ def _check(inputs: np.ndarray, targets: np.ndarray) -> None:
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 
 
-def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
+def optimizer_of(
+    network: networks.Network, plan: NetworkPlan, n_batches: int
+) -> torch.optim.Optimizer:
     """Make the optimizer of a network, which steps by the gradients that ``network`` holds.
 
     With a ``OneCycle``, each step also moves the learning rate.
@@ -327,7 +332,11 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 
 
 def _epochs(
-    tensors: _Tensors, network: networks.Network, objectives: Sequence[str], plan: Plan, seed: int
+    tensors: _Tensors,
+    network: networks.Network,
+    objectives: Sequence[str],
+    plan: NetworkPlan,
+    seed: int,
 ) -> Iterator[Float[np.ndarray, " output"]]:
     """Train a network, and yield the training errors of its heads after each epoch.
 

@@ -76,14 +76,25 @@ def n_images_of(world: World) -> int:
     return int(number)
 
 
+def inputs_said(rows: Any, run: Any) -> str:  # noqa: ANN401 - no other part of results is read
+    results: Any = SimpleNamespace(scores=pd.DataFrame(rows), run=run)
+    return inputs_words(results, "scenes")
+
+
 def test_what_tokens_are_worth_is_the_paired_difference_to_trees_and_to_ablated_heads() -> None:
-    keys = {"protocol": USED, "train_split": "learned", "statistic": "tokens_margin", "seed": None}
+    keys: dict[str, Any] = {
+        "protocol": USED,
+        "train_split": "learned",
+        "statistic": "tokens_margin",
+        "seed": None,
+    }
+    margins: dict[str, dict[str, float]] = {
+        "selected": {"value": 0, "low": 0, "high": 0},
+        "selected_trees": {"value": -0.02, "low": -0.035, "high": 0.001},
+    }
     rows = [
-        keys | {"tokens": tokens, "task": task, "model": model, "measure": measure} | value
-        for tokens, value in {
-            "selected": {"value": 0, "low": 0, "high": 0},
-            "selected_trees": {"value": -0.02, "low": -0.035, "high": 0.001},
-        }.items()
+        {**keys, "tokens": tokens, "task": task, "model": model, "measure": measure, **value}
+        for tokens, value in margins.items()
         for task, model, measure in (
             ("task", "tiny", "delta_a_star_ours"),
             ("task", "tiny", "delta_a_ours"),
@@ -91,15 +102,15 @@ def test_what_tokens_are_worth_is_the_paired_difference_to_trees_and_to_ablated_
             ("segmentation", "large", "usam_ours"),
         )
     ]
-    run = {"heads": {"learned": {}}, "models": {"tiny": {}, "large": {}}}
-    said = inputs_words(SimpleNamespace(scores=pd.DataFrame(rows), run=run), "scenes")
+    run: dict[str, Any] = {"heads": {"learned": {}}, "models": {"tiny": {}, "large": {}}}
+    said = inputs_said(rows, run)
     (clause,) = said.split("each alone, ")[1:]
     assert clause == (
         "beside boosted trees that read statistics of the masks alone: "
         "Task for tiny +2.0 (−0.1 to +3.5), Segmentation for large +2.0 (−0.1 to +3.5)."
     )
     without = pd.DataFrame(rows).query("tokens == 'selected'")
-    assert not inputs_words(SimpleNamespace(scores=without, run=run), "scenes")
+    assert not inputs_said(without, run)
 
 
 @EACH_WORLD

@@ -16,7 +16,7 @@ from pipeline.heads.predict import HIDDEN, OUTPUT_LAYER, STANDARD, HeadWeights, 
 from pipeline.heads.training import (
     WORST_MSE,
     DivergenceError,
-    Plan,
+    NetworkPlan,
     Rows,
     TrainedHead,
     continued_costs,
@@ -44,7 +44,7 @@ ROWS = Rows(np.arange(0, 90, 2), np.arange(1, 90, 2))
 
 
 def optimised(
-    plan: Plan, module: nn.Module, steps_per_epoch: int
+    plan: NetworkPlan, module: nn.Module, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
     """The optimizer of a plan, and what follows each of its steps."""
     if isinstance(plan, Hyperparameters):
@@ -63,7 +63,7 @@ def optimised(
 
 
 def train_alone(
-    data: TrainingSet, rows: Rows, objectives: list[str], plan: Plan, *, hidden: int = HIDDEN
+    data: TrainingSet, rows: Rows, objectives: list[str], plan: NetworkPlan, *, hidden: int = HIDDEN
 ) -> tuple[Sequence[HeadWeights], np.ndarray]:
     """The same heads by nn.Sequential, autograd and torch.optim."""
     widths = [data.inputs.shape[1], hidden, hidden, len(objectives)]
