@@ -164,7 +164,7 @@ def _halve_points(points: Points, height_px: int, width_px: int) -> Points:
     size_px = np.array([width_px, height_px])
     halved = np.array([_halved_side(width_px), _halved_side(height_px)])
     # A pixel's centre lies at +0.5.
-    return (points + 0.5) * halved / size_px - 0.5 + halved / 2
+    return np.asarray((points + 0.5) * halved / size_px - 0.5 + halved / 2)
 
 
 VIEW_KINDS: Final = (
