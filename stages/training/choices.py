@@ -3,16 +3,23 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pipeline import mask_choices
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
-from pipeline.heads.objectives import split_by_group
+from pipeline.heads.objectives import fold_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, inputs_of_proposals, predict
 from pipeline.heads.scope import ChoiceGain
 from pipeline.vocabulary import N_PROPOSALS
 from stages.training.data import group_index, learned_prompts
 from storage.split.split_cells import OpenCell, SplitCells
+
+Folds = Mapping[int, Mapping[str, HeadWeights]]
+"""Weights of validated heads, by the number of the fold that they did not learn from, then by
+objective."""
+
+HeldOut = Mapping[int, Int[np.ndarray, " object"]]
+"""Rows of the objects that each fold holds out."""
 
 
 def expected_iou_at_cut(
@@ -38,8 +45,23 @@ def expected_iou_at_cut(
     return np.concatenate(blocks).reshape(-1, N_PROPOSALS, len(heads))
 
 
+def expected_on_held_out(
+    cell: OpenCell, head_set: HeadSet, folds: Folds, held_out: HeldOut, prompt: str
+) -> Float[np.ndarray, "object proposal cut"]:
+    """IoU at each cut that heads expect of masks of images that they did not learn from.
+
+    The rows are those of ``held_out``, fold by fold.
+    """
+    return np.concatenate(
+        [
+            expected_iou_at_cut(cell, head_set, weights, prompt)[held_out[fold]]
+            for fold, weights in folds.items()
+        ]
+    )
+
+
 def choice_gains(
-    cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
+    cells: SplitCells, head_set: HeadSet, folds: Folds, judging_seed: int
 ) -> list[ChoiceGain]:
     """Calibrate and measure the IoU that the choice of masks gains on held-out images.
 
@@ -47,10 +69,11 @@ def choice_gains(
 
     Parameters
     ----------
-    weights
-        Weights of the validated heads, which did not learn from the images held out.
+    folds
+        Weights of the validated heads by the number of their fold, whose images they did not learn
+        from.
     judging_seed
-        Seed that chose the images held out.
+        Seed that chose these images.
 
     Raises
     ------
@@ -58,7 +81,8 @@ def choice_gains(
         If a store is damaged.
     """
     group = group_index(cells.table)
-    _, held_out = split_by_group(group, judging_seed)
+    held_out = {fold: fold_by_group(group, judging_seed, fold)[1] for fold in folds}
+    rows = np.concatenate([*held_out.values()])
     return [
         gain
         for prompt in learned_prompts(cells, head_set)
@@ -66,12 +90,12 @@ def choice_gains(
             prompt,
             {
                 model: (
-                    expected_iou_at_cut(cell, head_set, weights, prompt)[held_out],
-                    cell.iou_at_cut(prompt)[held_out],
-                    cell.proposals(prompt).sam_score[held_out],
+                    expected_on_held_out(cell, head_set, folds, held_out, prompt),
+                    cell.iou_at_cut(prompt)[rows],
+                    cell.proposals(prompt).sam_score[rows],
                 )
                 for model, cell in cells.identity.items()
             },
-            group[held_out],
+            group[rows],
         )
     ]

@@ -1,16 +1,13 @@
 """The errors of the expected IoU of selected masks, on held-out images."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import fold_by_group
-from pipeline.heads.predict import HeadWeights
 from pipeline.iou_errors import IouErrors, measure_errors
-from pipeline.mask_choices import HALF
+from pipeline.mask_choices import selected_masks
 from pipeline.vocabulary import USED
-from stages.training.choices import expected_iou_at_cut
+from stages.training.choices import Folds, expected_on_held_out
 from stages.training.data import group_index, learned_prompts
 from storage.split.split_cells import SplitCells
 
@@ -18,7 +15,7 @@ from storage.split.split_cells import SplitCells
 def iou_errors(
     cells: SplitCells,
     head_set: HeadSet,
-    folds: Mapping[int, Mapping[str, HeadWeights]],
+    folds: Folds,
     judging_seed: int,
 ) -> list[IouErrors]:
     """Measure the errors of the IoU that heads expect of selected masks, on held-out images.
@@ -45,12 +42,8 @@ def iou_errors(
     for prompt in learned_prompts(cells, head_set):
         for model, cell in cells.identity.items():
             scores = cell.proposals(prompt)
-            expected = [
-                scores.of_judged(
-                    expected_iou_at_cut(cell, head_set, weights, prompt)[..., HALF], USED
-                )[held_out[fold]]
-                for fold, weights in folds.items()
-            ]
+            expected = expected_on_held_out(cell, head_set, folds, held_out, prompt)
+            of_selected = selected_masks(scores.sam_score[rows]).of(expected)
             iou = scores.judged_iou(USED)[rows]
-            errors.append(measure_errors(model, prompt, np.concatenate(expected), iou, group[rows]))
+            errors.append(measure_errors(model, prompt, of_selected, iou, group[rows]))
     return errors

@@ -83,13 +83,12 @@ def final_heads(
     )
     if head_set.chooses_masks:
         (judging_seed,) = {heads.judging_seed for heads in fitted}
-        weights = {objective: head.weights for objective, head in validated.items()}
-        shared |= choices_entry(choice_gains(cells, head_set, weights, judging_seed))
         folds = {
             heads.fold: {objective: head.weights for objective, head in by_objective.items()}
             for heads, by_objective in fitted.items()
             if not heads.is_final
         }
+        shared |= choices_entry(choice_gains(cells, head_set, folds, judging_seed))
         shared |= errors_entry(iou_errors(cells, head_set, folds, judging_seed))
     return [
         FinalHead(
