@@ -81,9 +81,8 @@ def ious_of_cuts(
     expected_iou
         IoU of each proposal at each cut that heads expect, by train split.
     calibrations
-        Calibrated gain of the choice by the heads of each train split. Learned cuts and proposals
-        replace the selected mask where their calibrated gain is above 0, if the gain of the choice
-        is sure, as for a user.
+        Calibrated gain of the choice, by the train splits whose heads offer it to a user. Learned
+        cuts and proposals replace the selected mask where their calibrated gain is above 0.
 
     Returns
     -------
@@ -103,10 +102,12 @@ def ious_of_cuts(
             "learned_proposal": learned_proposal,
             "choice": choose_masks(expected),
         }
-        calibration = calibrations[train_split]
+        calibration = calibrations.get(train_split)
         for name, best in learned.items():
-            offered, _ = offered_masks(best, selected, expected, calibration)
-            choices[train_split, name] = offered if calibration.is_sure else selected
+            choices[train_split, name] = selected
+            if calibration is not None:
+                offered, _ = offered_masks(best, selected, expected, calibration)
+                choices[train_split, name] = offered
     return {name: masks.of(iou_at_cut) for name, masks in choices.items()}
 
 

@@ -25,7 +25,7 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
-from storage.head_files.guarantees import CHOICES, choice_of
+from storage.head_files.guarantees import CHOICES, ERRORS, offered_choice
 from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
@@ -152,7 +152,9 @@ def _model_scores(
 def _metadata_of(heads: Heads, train_split: str, models: Sequence[str]) -> dict[str, Any]:
     return {
         f"{head_set}/{objective}": {
-            key: entry for key, entry in file.metadata(objective).items() if key != CHOICES
+            key: entry
+            for key, entry in file.metadata(objective).items()
+            if key not in {CHOICES, ERRORS}
         }
         for (head_set, name), file in heads.items()
         if name == train_split
@@ -211,8 +213,9 @@ def _ious_of_cuts(
             for train_split, (head_set, file) in choosing.items()
         },
         calibrations={
-            train_split: choice_of(file.card, prompt, model)
+            train_split: choice
             for train_split, (_, file) in choosing.items()
+            if (choice := offered_choice(file.card, prompt, model)) is not None
         },
     )
 

@@ -121,10 +121,9 @@ class ChoiceGain:
         It never falls, and is not above 0 where it is below ``LEAST_GAIN``, where the claim is not
         above 0, or without knots.
         """
-        if not self.claimed:
-            return np.asarray(np.minimum(claimed, 0))
-        gain = np.interp(claimed, self.claimed, self.calibrated)
+        knots = (self.claimed, self.calibrated) if self.claimed else ((0.0,), (0.0,))
+        gain = np.interp(claimed, *knots)
         counted = np.where(gain < LEAST_GAIN, np.minimum(gain, 0), gain)
-        at_zero = min(float(np.interp(0, self.claimed, self.calibrated)), 0)
+        at_zero = min(float(np.interp(0, *knots)), 0)
         values: Values = np.where(claimed > 0, counted, np.minimum(claimed, at_zero))
         return values

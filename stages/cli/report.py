@@ -27,7 +27,7 @@ from stages.tables.report_table import Results
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.errors import DataError
-from storage.head_files.guarantees import choice_of
+from storage.head_files.guarantees import offered_choice
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.outputs.results import read_results
 from storage.paths import PAGE, RESULTS, features_path, results_dir
@@ -82,8 +82,8 @@ def shipped_gains(params: Params, split: str) -> dict[str, Gain]:
         return {}
     prompt, gains = TRAIN_PROMPTS[0], {}
     for model, cell in cells.identity.items():
-        calibration = choice_of(heads.card, prompt, model)
-        if not calibration.is_sure:
+        calibration = offered_choice(heads.card, prompt, model)
+        if calibration is None:
             continue
         expected_iou = expected_iou_at_cut(cell, OF_USERS, heads.weights, prompt)
         selected = selected_masks(cell.proposals(prompt).sam_score)

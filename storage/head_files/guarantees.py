@@ -74,12 +74,12 @@ def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
     return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", _TRAIN)
 
 
-def choice_of(card: Mapping[str, str], prompt: str, model: str) -> ChoiceGain:
-    """Gain of the choice from a prompt set of a model; a DataError if the card has none."""
+def offered_choice(card: Mapping[str, str], prompt: str, model: str) -> ChoiceGain | None:
+    """Gain of the choice from a prompt set of a model; None if the choice is not offered."""
     for choice in choices_of(card):
-        if (choice.prompt, choice.model) == (prompt, model):
+        if (choice.prompt, choice.model) == (prompt, model) and choice.is_sure:
             return choice
-    raise DataError(f"{CHOICES} in a card must be of {prompt} by {model}, got none: {_TRAIN}")
+    return None
 
 
 def errors_entry(errors: Sequence[IouErrors]) -> dict[str, str]:

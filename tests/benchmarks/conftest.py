@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture

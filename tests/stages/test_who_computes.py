@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from stages.executor import workers as dask_workers
 from stages.executor.tasks import Run

@@ -154,7 +154,10 @@ def _draw_tile(
     ]
     segments = [(labels, part) for labels in maps for part in sized_parts(labels)]
     drawn = generator.permutation(len(segments))[:MAX_SEGMENTS]
-    return rgb, [_segment(generator, *segments[number], merged_share) for number in drawn]
+    return rgb, [
+        _segment(generator, labels, part, merged_share)
+        for labels, part in (segments[number] for number in drawn)
+    ]
 
 
 def connected(labels: Integer[np.ndarray, "y x"] | Float32[np.ndarray, "y x"]) -> Labels:

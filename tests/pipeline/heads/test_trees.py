@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from pipeline.heads.kinds import Boosting
 from pipeline.heads.predict import check_head, predict

@@ -116,8 +116,8 @@ def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
 
 
 def test_the_best_mask_is_the_one_that_the_heads_choose() -> None:
-    (shape,) = Agent(family="mini", masks="best").answer(pos_points=[(120, 80)])
-    found = predicted("mini", point_coords=[[120, 80]], point_labels=[1])
+    (shape,) = Agent(family="mini", masks="best").answer(pos_points=[(180, 90)])
+    found = predicted("mini", point_coords=[[180, 90]], point_labels=[1])
     assert found.choice is not None
     assert not found.choice.is_own_mask(found.selected)
     np.testing.assert_array_equal(decoded(shape["points"]), found.choice.mask)

@@ -93,7 +93,7 @@ def photo(tmp_path: Path) -> Path:
     ("marks", "prompt", "masks"),
     [
         ([click(120, 80)], {"point_coords": [[120, 80]], "point_labels": [1]}, "selected"),
-        ([click(120, 80)], {"point_coords": [[120, 80]], "point_labels": [1]}, "best"),
+        ([click(180, 90)], {"point_coords": [[180, 90]], "point_labels": [1]}, "best"),
         (
             [click(30, 150, is_positive=0), click(120, 80)],
             {"point_coords": [[30, 150], [120, 80]], "point_labels": [0, 1]},

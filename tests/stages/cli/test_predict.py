@@ -136,13 +136,25 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_best_mask_is_drawn_and_told_if_it_is_asked_for() -> None:
-    values = told("--click", "120,80", "--best-mask", "--save", "out", *MINI)
+    values = told("--click", "180,90", "--best-mask", "--save", "out", *MINI)
     choice, selected = values["choice"], values["proposals"][values["selected"]]
     counts = choice["segmentation"]["counts"]
     is_chosen = decode_rle(counts, height_px=HEIGHT, width_px=WIDTH)
     np.testing.assert_array_equal(np.array(Image.open("out/photo-mask.png")), 255 * is_chosen)
     assert counts != selected["segmentation"]["counts"]
+    expected_iou = selected["expected_iou"]["own"] + choice["gain"]
+    assert choice["expected_iou"] == pytest.approx(expected_iou)
+    assert choice["gain"] > 0
+    printed = usam_predict("photo.png", "--click", "180,90", *MINI).stdout
     words = f"Chosen mask: proposal {choice['proposal']} cut at a probability of {choice['cut']}, "
+    assert words in printed
+    assert f"of the image, expected gain in IoU {choice['gain']:+.2f}." in printed
+
+
+def test_a_selected_mask_that_is_the_chosen_one_is_named_so() -> None:
+    choice = told("--click", "120,80", *MINI)["choice"]
+    assert choice["gain"] == 0
+    words = "Chosen mask: the selected one. No other mask is expected to gain IoU."
     assert words in usam_predict("photo.png", "--click", "120,80", *MINI).stdout
 
 

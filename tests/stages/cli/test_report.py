@@ -95,9 +95,8 @@ def test_the_last_screen_says_what_the_choice_gained_by_own_heads_and_by_those_t
     gains = shipped_gains(params, SPLITS[0])
     rows = scores[(scores["choice"] == "choice") & (scores["statistic"] == "mask_gain")]
     evaluated_gain = rows[rows["train_split"] == TRAIN_SPLITS[0]].set_index("model")["value"]
-    assert {model: mean for model, (mean, _, _) in gains.items()} == pytest.approx(
-        evaluated_gain.to_dict(), abs=1e-6
-    )
+    means = {model: mean for model, (mean, _, _) in gains.items()}
+    assert means == pytest.approx(evaluated_gain.to_dict(), abs=1e-6)
     words = choice_words(scores, gains)
     for heads in (*(f"heads of {name}" for name in TRAIN_SPLITS), "the heads that ship"):
         assert f"by {heads}, tiny " in words

@@ -88,13 +88,16 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
 def test_the_mask_that_the_heads_choose_is_the_fourth(browser: Browser, address: str) -> None:
     with tab(browser, address, scene=SCENE, **DESKTOP) as page:
         choose_shipped(page)
-        click_at(page, 120, 80)
-        found = predicted([[120, 80]], [1])
+        click_at(page, 180, 90)
+        found = predicted([[180, 90]], [1])
         assert found.choice is not None
         assert found.choice.cut != CUT
         page.locator(".proposal").nth(3).click()
         expect(page.locator("#which")).to_have_text("chosen mask")
         expect(page.locator("#proposals b").nth(3)).to_have_text(f"{found.choice.expected_iou:.2f}")
+        expect(page.locator("#proposals small").nth(3)).to_contain_text(
+            f"expected gain +{found.choice.gain:.2f}"
+        )
         assert_shows(page, found, 3)
         assert violations(page) == []
         assert (found.choice.mask != found.masks[found.selected]).mean() > 1e-2
