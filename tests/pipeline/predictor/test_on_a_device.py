@@ -33,7 +33,8 @@ def meta_predictor(
             patch.setattr(module, "own_precision", lambda _: torch.inference_mode())
         heads = random_heads(kind=kind, n_channels=sam.n_channels, seed=1)
         if kind == "ours":
-            heads = replace(heads, choices=(CHOICE_GAIN,))
+            always = replace(CHOICE_GAIN, calibrated=(0.5, 0.5))
+            heads = replace(heads, choices=(always,))
         predictor = UncertainPredictor(sam, heads)
         predictor.set_image(RGB)
         yield predictor

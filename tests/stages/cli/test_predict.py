@@ -373,13 +373,12 @@ def test_a_choice_that_is_not_to_be_had_is_refused_in_a_line(option: str, messag
 
 
 def test_a_photograph_gets_advice_and_numbers_without_a_mark() -> None:
-    for k, rgb in enumerate(load_sample_images().images):
-        Image.fromarray(rgb).save(f"{k}.png")
-        found = usam_predict(f"{k}.png", "--click", "320,213")
-        assert (found.exit_code, found.stderr) == (0, "")
-        assert "Advice: " in found.stdout
-        assert "?" not in found.stdout
-        assert "Caution" not in found.stdout
+    Image.fromarray(load_sample_images().images[0]).save("photo.png")
+    found = usam_predict("photo.png", "--click", "320,213")
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert "Advice: " in found.stdout
+    assert "?" not in found.stdout
+    assert "Caution" not in found.stdout
 
 
 @pytest.mark.parametrize("family", ["mini", "mini-photos"])

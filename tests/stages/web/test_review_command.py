@@ -270,8 +270,8 @@ def test_an_export_over_masks_or_decisions_is_refused(name: str) -> None:
     append_line(file, {"kept": 1})
     refused = usam("photos", "--export", str(file), *GRID)
     assert refused.stderr == (
-        f"error: {file} must be a new file, or one that this command has written, got another: "
-        "name another output\n"
+        f"error: {file} must be a new file, or one that this command has written, got one that it "
+        "reads: name another output\n"
     )
     assert read_lines(file) == [{"kept": 1}]
 

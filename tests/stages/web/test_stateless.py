@@ -52,7 +52,11 @@ def test_an_image_is_answered_as_a_file_on_the_page_unless_heads_are_named() -> 
     [
         ({}, {"point_coords": [[120, 80.5]], "point_labels": [1]}),
         ({"clicks": [], "box": [40, 30, 200, 150]}, {"box": [40, 30, 200, 150]}),
-        ({"masks": "best"}, {"point_coords": [[120, 80.5]], "point_labels": [1]}),
+        # Of a click here, another mask is expected to be better.
+        (
+            {"masks": "best", "clicks": [{"x": 185, "y": 20, "label": 1}]},
+            {"point_coords": [[185, 20]], "point_labels": [1]},
+        ),
     ],
     ids=["click", "box", "the best"],
 )
