@@ -65,6 +65,7 @@ results: $(INSTALLED) ## make the shipped heads and what README and docs show, b
 	$(MAKE) --no-print-directory results-drawn
 	$(if $(wildcard data/BSDS500),$(MAKE) --no-print-directory results-photographs,@echo "data/BSDS500 is not here: what README and docs say of photographs stays")
 	$(BIN)/python -m tools.show_family $(wildcard $(PHOTOGRAPHS))
+	$(BIN)/python -m tools.show_changed
 
 # A run with other params, in the place of params.yaml.
 define run-params
