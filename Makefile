@@ -82,7 +82,7 @@ results-drawn: $(INSTALLED) ## run params/results.yaml: drawn scenes
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
-	$(BIN)/python -m tools.show_annotations
+	$(BIN)/python -m tools.show_annotations $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 

@@ -22,19 +22,36 @@ DOUBT: Final = "annotation_doubt"
 
 @dataclass(frozen=True)
 class AnnotationEvidence:
-    """IoUs of each model's selected mask of annotated objects: expected, and with the annotation.
+    """IoUs of each model's masks of annotated objects: expected, and with the annotation.
 
-    The masks of all models answer the same prompt set.
+    The masks answer the box of the annotation and clicks inside the annotation.
     """
 
     prompt: str
-    """The prompt set, drawn from the annotations."""
+    """The prompt set of the selected masks: the box, or the click ``center``."""
     expected_iou: Float[np.ndarray, "object model"]
-    """IoU that is expected of each model's selected mask."""
+    """IoU that is expected of each model's masks, from ``model_evidence``."""
     iou: Float[np.ndarray, "object model"]
-    """IoU of each model's selected mask with the annotation."""
-    best_iou: Values
-    """Highest IoU with the annotation over all models and proposals."""
+    """Highest IoU of each model's masks with the annotation."""
+
+
+def model_evidence(
+    of_selected: Values,
+    expected_iou: Float[np.ndarray, "object prompt proposal"],
+    iou: Float[np.ndarray, "object prompt proposal"],
+) -> tuple[Values, Values]:
+    """Expected IoU of a model's masks of each annotation, and their highest IoU with it.
+
+    The first is the mean of two expected IoUs: of the selected mask for the annotation's box
+    (``of_selected``), and the highest of all masks. A click inside half of an object finds the
+    whole object, which the box of the half hides.
+
+    Notes
+    -----
+    Chosen of some 30 rules on drawn scenes and photographs of BSDS500. With clicks alone, halved
+    annotations of drawn scenes had an AUROC of 0.82; with the box, 0.87.
+    """
+    return (of_selected + expected_iou.max(axis=(1, 2))) / 2, iou.max(axis=(1, 2))
 
 
 def annotation_doubt(
@@ -42,7 +59,7 @@ def annotation_doubt(
 ) -> Values:
     """How much models doubt each annotation: mean over the models of expected IoU times 1 - IoU.
 
-    In [0, 1]: high if models expect good masks, and their masks are far from the annotation.
+    In [0, 1]: high if models expect good masks, and none of their masks is near the annotation.
 
     >>> annotation_doubt(np.array([[0.9, 0.8], [0.1, 0.2]]), np.array([[0.2, 0.1], [0.2, 0.1]]))
     array([0.72, 0.13])
@@ -76,7 +93,7 @@ def annotation_table(
             "doubt": doubt,
             "expected_iou": evidence.expected_iou.mean(axis=1, dtype=np.float64),
             "iou": evidence.iou.mean(axis=1, dtype=np.float64),
-            "best_iou": evidence.best_iou.astype(np.float64),
+            "best_iou": evidence.iou.max(axis=1).astype(np.float64),
         }
     ).iloc[order]
     table.insert(1, "rank", np.arange(1, len(doubt) + 1))

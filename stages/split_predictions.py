@@ -10,7 +10,7 @@ import pandas as pd
 import xarray
 from jaxtyping import Int, Shaped
 
-from pipeline.annotations import AnnotationEvidence
+from pipeline.annotations import AnnotationEvidence, model_evidence
 from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadKind, HeadSet, head_sets
@@ -21,7 +21,7 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
@@ -61,7 +61,7 @@ class SplitPredictions:
     The keys are those of ``_predicted_of_largest``.
     """
     annotations: AnnotationEvidence
-    """Expected and reached IoU of each model's masks for the prompts of the annotations."""
+    """Expected and reached IoU of each model's masks for prompts from the annotations."""
     mask_ious: Mapping[str, MaskIous]
     """By model, the IoUs of masks that compete with the selected mask."""
     inputs: Mapping[str, Any]
@@ -282,10 +282,11 @@ def _of_users(heads: Heads, kind: HeadKind) -> dict[str, tuple[HeadSet, HeadFile
 
 
 def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
-    """Expected and reached IoUs of masks for the boxes of annotations, or for their first clicks.
+    """Expected and reached IoUs of masks for clicks inside annotations, and for their boxes.
 
-    Boxes are used if all identity cells have them and all heads learned from boxes. Heads are of
-    the last trained kind and the first train split; without heads, SamScore is the expected IoU.
+    Boxes are used if all identity cells have them and all heads learned from boxes; else the click
+    ``center`` stands for them. Heads are of the last trained kind and the first train split;
+    without heads, SamScore is the expected IoU.
     """
     # One head set with its file, or none without heads.
     trained = [
@@ -294,17 +295,18 @@ def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
     knows_boxes = all(BOX in cell.signature["prompts"] for cell in cells.identity.values()) and all(
         BOX in file.card.get(PROMPTS, "").split() for _, file in trained
     )
-    prompt = BOX if knows_boxes else TRAIN_PROMPTS[0]
+    prompts = (BOX, *SINGLE_CLICKS) if knows_boxes else SINGLE_CLICKS
     ious = []
     for cell in cells.identity.values():
-        proposals = cell.proposals(prompt)
-        expected: Predicted = proposals.sam_score
+        of_prompts = [cell.proposals(prompt) for prompt in prompts]
+        expected: list[Predicted] = [proposals.sam_score for proposals in of_prompts]
         for head_set, file in trained:
-            expected = expected_ious(cell, head_set, file, prompt)
-        of_selected = proposals.of_judged(expected, USED)
-        ious.append((of_selected, proposals.judged_iou(USED), proposals.iou.max(axis=1)))
-    expected_iou, iou, best_iou = (np.stack(by_model, 1) for by_model in zip(*ious, strict=True))
-    return AnnotationEvidence(prompt, expected_iou, iou, best_iou.max(axis=1))
+            expected = [expected_ious(cell, head_set, file, prompt) for prompt in prompts]
+        of_selected = of_prompts[0].of_judged(expected[0], USED)
+        iou = np.stack([proposals.iou for proposals in of_prompts], axis=1)
+        ious.append(model_evidence(of_selected, np.stack(expected, axis=1), iou))
+    expected_iou, best_iou = (np.stack(by_model, axis=1) for by_model in zip(*ious, strict=True))
+    return AnnotationEvidence(prompts[0], expected_iou, best_iou)
 
 
 def expected_ious(

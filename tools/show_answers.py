@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from pipeline.heads.scope import LEAST_GAIN, OUT_OF_DISTRIBUTION
-from pipeline.sam.families import DRAWN, models_of
+from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
 from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
 from stages.web.review_command import STOP_AT
@@ -60,11 +60,12 @@ def main(folders: Sequence[str], review_scenes: int = 0) -> None:
     replace_block(PREDICT, "advice", f"\n{advice_table(corrected)}\n")
     replace_block(PREDICT, "regret", f"\n{regret_table(corrected)}\n")
     replace_block(README, "advised", advised_words(corrected, SCENE.advice))
-    reviewed = {"fresh scenes": rows[smallest]}
+    reviewed, seen = {"fresh scenes": rows[smallest]}, {"fresh scenes": rows[smallest]}
     for folder in folders:
-        photographs = answers(predictor, coco_images(Path(folder)), REVIEWED)
-        reviewed["photographs"] = photographs
-    replace_block(PREDICT, "unlike", unlike_words(reviewed))
+        knowing = load_predictor(PHOTOGRAPHS, models_of(PHOTOGRAPHS)[0])
+        reviewed["photographs"] = answers(knowing, coco_images(Path(folder)), REVIEWED)
+        seen["photographs"] = answers(predictor, coco_images(Path(folder)), (CLICK,))
+    replace_block(PREDICT, "unlike", unlike_words(seen))
     replace_block(ANNOTATE, "review", f"\n{found_table(reviewed)}\n")
     more = list(islice(drawn_images(SEED, "val", review_scenes), N_SCENES, None))
     for model, of_model in rows.items() if more else ():

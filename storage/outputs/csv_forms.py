@@ -80,11 +80,11 @@ ANNOTATION_COLUMNS: Final[Columns] = {
     "object_id": Annotated[int, "id in the data set; of a video, it repeats from frame to frame"],
     "file": Annotated[str, "file of the image"],
     "group": Annotated[int, "its image or, where images are frames, its video"],
-    "prompt": Annotated[str, "prompt set, drawn from the annotation, that the masks answer"],
+    "prompt": Annotated[str, "prompt set of the selected masks, drawn from the annotation"],
     "doubt": Annotated[float, "mean over the models of expected IoU times 1 - IoU"],
     "expected_iou": Annotated[float, "IoU that is expected of the masks, mean over the models"],
-    "iou": Annotated[float, "IoU of the masks with the annotation, mean over the models"],
-    "best_iou": Annotated[float, "highest IoU with the annotation, of all models and proposals"],
+    "iou": Annotated[float, "highest IoU of the masks with the annotation, mean over the models"],
+    "best_iou": Annotated[float, "highest IoU with the annotation, of all models and masks"],
 }
 
 GALLERY_COLUMNS: Final[Columns] = {

@@ -8,6 +8,7 @@ from pipeline.annotations import (
     annotation_doubt,
     annotation_table,
     doubted_rows,
+    model_evidence,
 )
 
 
@@ -23,7 +24,7 @@ def test_the_table_has_every_object_once_and_the_most_doubted_first() -> None:
     expected_iou, iou = rng.random((2, 9, 4), np.float32)
     iou[3], iou[5] = iou[2], iou[2]
     expected_iou[3] = expected_iou[5] = expected_iou[2]  # ties keep the order of the split
-    evidence = AnnotationEvidence("box", expected_iou, iou, iou.max(axis=1))
+    evidence = AnnotationEvidence("box", expected_iou, iou)
     file = np.array([f"{row // 3}.png" for row in range(9)])
     table = annotation_table(np.arange(9) + 70, np.arange(9) // 3, evidence, file=file)
     assert table["rank"].tolist() == list(range(1, 10))
@@ -41,3 +42,11 @@ def test_the_table_has_every_object_once_and_the_most_doubted_first() -> None:
     pd.testing.assert_frame_equal(
         shown[["rank", "row", "object_id"]], table[["rank", "row", "object_id"]].head(2)
     )
+
+
+def test_a_click_that_finds_the_whole_object_raises_what_the_box_of_a_half_hides() -> None:
+    expected_iou = np.array([[[0.4, 0.2, 0.1], [0.3, 0.9, 0.2]]])  # box, click
+    of_selected, iou = expected_iou[:, 0, 0], np.array([[[0.7, 0.1, 0.2], [0.3, 0.5, 0.1]]])
+    expected, highest = model_evidence(of_selected, expected_iou, iou)
+    np.testing.assert_allclose((expected, highest), ([0.65], [0.7]))
+    assert model_evidence(of_selected, expected_iou[:, :1], iou[:, :1])[0] < expected
