@@ -26,7 +26,7 @@ from stages.web.review_command import STOP_AT
 from storage.head_files.guarantees import errors_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
-from tools.answers import N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
+from tools.answers import CLICK, N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
 from tools.review_tables import REVIEWED, found_table, stop_table
 from tools.show_predictions import SCENE
