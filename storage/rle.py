@@ -1,10 +1,10 @@
 """Encodes and decodes masks as COCO's compressed run-length encoding (RLE), and checks it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from pycocotools import mask as coco_mask
 
 from storage.errors import DataError, shown
@@ -41,6 +41,21 @@ def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "
 def area_rle(counts: str) -> int:
     """Number of foreground pixels of a mask in compressed run lengths."""
     return int(parse_counts(counts)[1::2].sum())
+
+
+def covered_shares(
+    segmentations: Sequence[Mapping[str, Any]], annotated: Sequence[str]
+) -> Float[np.ndarray, " mask"]:
+    """Share of each mask's pixels that lies in any of some annotated masks; 0 if there are none.
+
+    ``segmentations`` have ``size`` and ``counts``, as in COCO; the masks are not empty.
+    """
+    if not annotated or not segmentations:
+        return np.zeros(len(segmentations))
+    size = segmentations[0]["size"]
+    union = coco_mask.merge([{"size": size, "counts": counts} for counts in annotated])
+    # With a crowd, pycocotools divides the common pixels by those of the mask.
+    return np.asarray(coco_mask.iou(list(segmentations), [union], [1])[:, 0])
 
 
 def parse_counts(counts: str) -> Counts:

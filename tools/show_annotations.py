@@ -4,8 +4,7 @@ Usage: ``python -m tools.show_annotations [FOLDER]``, where the folder has photo
 and their annotations in ``annotations.json``, in the form of COCO.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``, the folder.
-Writes  the part of ``docs/annotate.md`` between ``<!-- annotations -->`` and
-        ``<!-- /annotations -->``.
+Writes  the blocks ``annotations`` and ``overlooked`` of ``docs/annotate.md``.
 """
 
 import sys
@@ -30,6 +29,7 @@ from pipeline.seeds import derive_seed
 from stages.predictor.loading import load_predictor
 from tools.answers import Image, Mask, Masks, coco_images, corners_of, drawn_images, iou_of
 from tools.blocks import replace_block, table, with_interval
+from tools.overlooked import list_overlooked, overlooked_words
 
 PAGE: Final = Path("docs", "annotate.md")
 
@@ -233,14 +233,20 @@ SamScore as the confidence."""
 
 
 def main(folders: Sequence[str]) -> None:
-    """Rewrite the block."""
+    """Rewrite the blocks."""
     torch.set_num_threads(1)  # sums of several threads differ in last digits, and so do ties
-    shown = {"drawn scenes": spoiled(drawn_images(SEED, "val", N_SCENES), SEED, DRAWN)}
+    images = {"drawn scenes": (DRAWN, list(drawn_images(SEED, "val", N_SCENES)))}
     for folder in folders:
-        photographs = islice(coco_images(Path(folder)), N_PHOTOGRAPHS)
-        shown["photographs"] = spoiled(photographs, SEED, PHOTOGRAPHS)
-    blocks = [f"{words(made, images)}\n\n{rules_table(made)}" for images, made in shown.items()]
-    replace_block(PAGE, "annotations", "\n" + "\n\n".join(blocks) + "\n")
+        photographs = list(islice(coco_images(Path(folder)), N_PHOTOGRAPHS))
+        images["photographs"] = (PHOTOGRAPHS, photographs)
+    doubted, overlooked = [], []
+    for name, (family, annotated_images) in images.items():
+        made = spoiled(annotated_images, SEED, family)
+        doubted.append(f"{words(made, name)}\n\n{rules_table(made)}")
+        listed = list_overlooked(annotated_images, SEED, family, models_of(family)[-1])
+        overlooked.append(overlooked_words(*listed, name))
+    replace_block(PAGE, "annotations", "\n" + "\n\n".join(doubted) + "\n")
+    replace_block(PAGE, "overlooked", "\n" + "\n\n".join(overlooked) + "\n")
 
 
 def words(shown: Annotations, images: str) -> str:

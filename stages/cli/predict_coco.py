@@ -32,7 +32,7 @@ Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
 Annotations = Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")]
 ResultsFile = Annotated[Path, typer.Argument(help="COCO file to write.")]
 Prompt = Annotated[
-    str, typer.Option(help="box (bbox), clicks (keypoints), or everything, without prompts.")
+    str, typer.Option(help="box (bbox), clicks (keypoints), everything or overlooked.")
 ]
 Form = Annotated[
     str,
@@ -83,7 +83,7 @@ def predict_coco(  # noqa: PLR0913 - one for each option
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
-            is_everything=prompt == coco.EVERYTHING,
+            is_everything=prompt in coco.GENERATED,
             family=choice.family,
         )
         check_masks(masks, choices_of(choice.card))
@@ -130,8 +130,8 @@ def _check_words(prompt: str, form: str, sort: str | None, masks: str) -> None:
     check_known("format", form, FORMS)
     if sort is not None:
         check_known("sort", sort, coco_results.LOWEST_FIRST)
-    if masks == BEST and prompt == coco.EVERYTHING:
-        raise ParamsError("masks must be selected for --prompt everything, got best")
+    if masks == BEST and prompt in coco.GENERATED:
+        raise ParamsError(f"masks must be selected for --prompt {prompt}, got best")
 
 
 def _categories(
@@ -151,7 +151,7 @@ def _categories(
             )
     return (
         coco.EVERYTHING_CATEGORIES
-        if prompt == coco.EVERYTHING
+        if prompt in coco.GENERATED
         else coco.read_categories(annotations)
     )
 

@@ -62,19 +62,19 @@ class GridOptions:
     points_per_side: Annotated[
         int | None,
         typer.Option(
-            help="For everything: clicks per row of the grid; 32 by default, 16 of mini-photos."
+            help="For everything: clicks per row of the grid; 32 by default, 16 of mini models."
         ),
     ] = None
     min_score: Annotated[
         float | None,
         typer.Option(
-            help="For everything: lowest SamScore to keep; 0.8 by default, 0.4 of mini-photos."
+            help="For everything: lowest SamScore to keep; 0.8 by default, 0.4 of mini models."
         ),
     ] = None
     min_stability: Annotated[
         float | None,
         typer.Option(
-            help="For everything: lowest stability to keep; 0.95 by default, 0.6 of mini-photos."
+            help="For everything: lowest stability to keep; 0.95 by default, 0.6 of mini models."
         ),
     ] = None
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,7 @@ from storage.folders import sha256_file, whole_file
 from storage.images.image_files import read_rgb
 from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
-from storage.rle import decode_rle
+from storage.rle import covered_shares, decode_rle
 
 
 def answer_prompt(question: Question, prompt: DecoderPrompts) -> tuple[Uncertainty, list[Path]]:
@@ -119,6 +119,9 @@ def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
     is_best = masks == BEST
     return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
 
+
+LEAST_COVERED: Final = 0.5
+"""Share of a mask's pixels in annotated masks from which on its object is annotated."""
 
 Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
 """Function from an image's pixels (RGB) and prompts to its entries in a file of COCO results."""
@@ -221,12 +224,19 @@ def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answ
 def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
     """Make a function that returns an entry of COCO results for each mask found in an image.
 
-    It ignores the prompts of the image. ``options`` are those of ``UncertainMaskGenerator``.
+    It ignores the prompts of the image, and leaves out masks that annotations of the image cover.
+    ``options`` are those of ``UncertainMaskGenerator``.
     """
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
-        return [_everything_result(image, record) for record in generator.generate(rgb)]
+        records = generator.generate(rgb)
+        covered = covered_shares([record["segmentation"] for record in records], image.annotated)
+        return [
+            _everything_result(image, record)
+            for record, share in zip(records, covered, strict=True)
+            if share < LEAST_COVERED
+        ]
 
     return answer
 
@@ -248,6 +258,8 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         "score": record["expected_iou"]["own"],
         "uncertainty": {
             "sam_score": record["predicted_iou"],
+            # A good mask beside all annotations is a reason to doubt that they are complete.
+            **({"doubt": record["expected_iou"]["own"]} if image.annotated else {}),
             **{name: record[name] for name in copied},
         },
     }

@@ -20,7 +20,7 @@ from pipeline.predictor.prompt_sets import (
     parse_one,
 )
 from pipeline.prompt_kinds import PromptError
-from pipeline.sam.families import PHOTOGRAPHS
+from pipeline.sam.families import DRAWN, PHOTOGRAPHS
 from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets.coco import USABLE, PromptedImage, read_prompts
@@ -33,9 +33,10 @@ GRID: Final = {"points_per_side": 32, "min_score": 0.8, "min_stability": 0.95}
 """Options of a grid -> their defaults, which are SAM2's."""
 
 GRID_OF: Final = {
-    PHOTOGRAPHS: {"points_per_side": 16, "min_score": 0.4, "min_stability": 0.6},
+    family: {"points_per_side": 16, "min_score": 0.4, "min_stability": 0.6}
+    for family in (DRAWN, PHOTOGRAPHS)
 }
-"""Defaults of families whose masks of photographs hardly reach SAM2's thresholds."""
+"""Defaults of the small families, whose masks hardly reach SAM2's thresholds."""
 
 SELECTED: Final = "selected"
 

@@ -66,7 +66,7 @@ def read_source(
     if images is None or not images.is_dir():
         raise ParamsError(f"--images must be the folder of the images of {path}, got {images}")
     prompt = prompt or coco.COCO_PROMPTS[0]
-    is_everything = prompt == coco.EVERYTHING
+    is_everything = prompt in coco.GENERATED
     prompted = read_checked_prompts(path, prompt)
     return Source(
         path.stem,

@@ -55,7 +55,9 @@ def review(  # noqa: PLR0913 - one for each option
     ] = None,
     prompt: Annotated[
         str | None,
-        typer.Option(help="Of a COCO file: box (bbox; default), clicks (keypoints), everything."),
+        typer.Option(
+            help="Of a COCO file: box (bbox; default), clicks (keypoints), everything, overlooked."
+        ),
     ] = None,
     annotations: Annotated[
         bool,
@@ -113,7 +115,7 @@ def review(  # noqa: PLR0913 - one for each option
         options = grid_options(
             vars(grid),
             f"--prompt {coco.EVERYTHING}",
-            is_everything=review_source.prompt == coco.EVERYTHING,
+            is_everything=review_source.prompt in coco.GENERATED,
             family=choice.family,
         )
         suffix = f"-{half.replace('/', '-of-')}" if half else ""

@@ -23,7 +23,7 @@ from stages.review.decisions import SKIP, Decision
 from stages.review.queue import Candidate, ReviewQueue
 from stages.web import downloads, messages, open_images
 from stages.web.page_state import Page, PageState
-from storage.datasets.coco import EVERYTHING, CocoPrompt
+from storage.datasets.coco import GENERATED, CocoPrompt
 from storage.errors import counted
 from storage.rle import area_rle
 
@@ -98,7 +98,7 @@ def _stop_words(queue: ReviewQueue) -> str:
     if queue.source.has_annotations:
         return "An annotation to check is a claim to look at, not a verdict."
     why_not = ""
-    if queue.source.prompt == EVERYTHING:
+    if queue.source.prompt in GENERATED:
         why_not = "the heads were never tested on masks of everything"
     elif queue.errors is None:
         why_not = (

@@ -17,9 +17,14 @@ from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
 
-COCO_PROMPTS: Final = ("box", "clicks", EVERYTHING)
+OVERLOOKED: Final = "overlooked"
+
+GENERATED: Final = (EVERYTHING, OVERLOOKED)
+"""Kinds without prompts: masks of everything in an image, or those that no annotation covers."""
+
+COCO_PROMPTS: Final = ("box", "clicks", *GENERATED)
 """Kinds of prompts in a COCO file. ``box`` reads ``bbox`` (x, y, w, h); ``clicks`` reads labelled
-``keypoints`` (x, y, v); ``everything`` reads no prompt: all of an image is segmented."""
+``keypoints`` (x, y, v)."""
 
 USABLE: Final = {"box": "box wider and higher than 0 px", "clicks": "labelled keypoint (v > 0)"}
 """Value that an annotation must have to give a prompt, by kind of prompt. Annotations without
@@ -29,7 +34,7 @@ NO_CATEGORY: Final = 1
 """Category id of an annotation without ``category_id``."""
 
 EVERYTHING_CATEGORIES: Final = {NO_CATEGORY: "object"}
-"""Category names by id for the prompt kind ``everything``."""
+"""Category names by id for ``GENERATED``."""
 
 MIN_COORDINATES: Final = 6
 """Fewest coordinates of a polygon that encloses anything."""
@@ -120,6 +125,10 @@ def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotat
     yield Annotated(image, masks, n_crowd=len(items) - len(single))
 
 
+def _masks(path: Path, items: list[Json], image: ImageRecord) -> tuple[str, ...]:
+    return tuple(_compress(path, item, image) for item in items)
+
+
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
     """Compressed RLE of an annotation's mask, from polygons, uncompressed or compressed RLE.
 
@@ -197,6 +206,8 @@ class PromptedImage:
     image_id: int | str
     image: ImageRecord
     prompts: tuple[CocoPrompt, ...]
+    annotated: tuple[str, ...] = ()
+    """Compressed RLE of each annotated mask; empty unless the prompt kind is ``overlooked``."""
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -213,7 +224,7 @@ class PromptedImage:
 def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
     """Read the annotated images of a COCO file in its order, with a prompt for each annotation.
 
-    ``kind`` is one of ``COCO_PROMPTS``; ``everything`` gives all images of the file, without
+    ``kind`` is one of ``COCO_PROMPTS``; ``GENERATED`` give all images of the file, without
     prompts. The list is never empty: a DataError says that there is nothing to segment, that a
     prompt is missing, or that the file is not of this layout. With the list comes the number of
     annotations that give no prompt and are left out: COCO has persons without a labelled keypoint,
@@ -226,6 +237,11 @@ def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
     if kind == EVERYTHING:
         return [PromptedImage(image_id, image, ()) for image_id, image in images.items()], 0
     by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), images)
+    if kind == OVERLOOKED:
+        return [
+            PromptedImage(image_id, image, (), _masks(path, by_image.get(image_id, []), image))
+            for image_id, image in images.items()
+        ], 0
     if not by_image:
         raise DataError(
             f"{path} must have one annotation or more, got none: the prompt {EVERYTHING} needs none"

@@ -286,7 +286,7 @@ def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> N
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
     of_photos = GRID_OF["mini-photos"]
     for name, default in GRID.items():
-        assert f"{default} by default, {of_photos[name]} of mini-photos" in help_text
+        assert f"{default} by default, {of_photos[name]} of mini models" in help_text
     found = grid_options(
         dict.fromkeys(GRID), "--everything", is_everything=True, family="mini-photos"
     )

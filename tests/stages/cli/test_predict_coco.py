@@ -15,7 +15,7 @@ from stages.cli.app import app
 from stages.predictor.card_entries import NOTE
 from stages.predictor.loading import load_predictor
 from stages.program.stopping import kept_work
-from storage.rle import decode_rle
+from storage.rle import area_rle, decode_rle
 from tests.fixtures.predictors import NO_BEST, drawn, write_random_heads
 
 BOXES: dict[int, list[float]] = {1: [40, 30, 160, 120], 2: [10.5, 20, 60, 50], 3: [100, 80, 90, 90]}
@@ -66,6 +66,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def entries() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(Path("found.json").read_text("utf-8"))
     return found
+
+
+def mask_of(entry: dict[str, Any]) -> np.ndarray:
+    segmentation = entry["segmentation"]
+    return decode_rle(segmentation["counts"], *segmentation["size"])
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,32 @@ def test_everything_in_the_images_is_found_and_read_by_coco_s_tools() -> None:
         assert entry["uncertainty"]["sam_score"] == record["predicted_iou"]
         for name in ("expected_iou", "gap", "direct_gap", "advice", "is_kept", "family", "model"):
             assert entry["uncertainty"][name] == record[name]
+
+
+def test_overlooked_objects_are_masks_of_which_less_than_half_is_annotated() -> None:
+    assert usam("images", "asked.json", "found.json", *EVERYTHING).exit_code == 0
+    found = entries()
+    largest = max(found, key=lambda entry: area_rle(entry["segmentation"]["counts"]))
+    content = json.loads(Path("asked.json").read_text(encoding="utf-8"))
+    of_image = {"id": 1, "image_id": largest["image_id"], "category_id": 5}
+    content["annotations"] = [of_image | {"segmentation": largest["segmentation"]}]
+    Path("annotated.json").write_text(json.dumps(content), encoding="utf-8")
+    result = usam(
+        "images", "annotated.json", "found.json", "--prompt", "overlooked", *EVERYTHING[2:]
+    )
+    assert result.exit_code == 0, result.stderr
+    annotated = mask_of(largest)
+    beside = [
+        entry
+        for entry in found
+        if entry["image_id"] != largest["image_id"]
+        or (mask_of(entry) & annotated).sum() < mask_of(entry).sum() / 2
+    ]
+    assert 0 < len(beside) < len(found)
+    listed = entries()
+    assert [entry["segmentation"] for entry in listed] == [one["segmentation"] for one in beside]
+    of_annotated = [one for one in listed if one["image_id"] == largest["image_id"]]
+    assert all(one["uncertainty"]["doubt"] == one["score"] for one in of_annotated)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from storage.datasets.coco import CocoPrompt, read_prompts
 from storage.errors import DataError
+from storage.rle import area_rle
 
 IMAGES = [
     {"id": 7, "file_name": "a.png", "height": 20, "width": 30},
@@ -63,6 +64,15 @@ def test_boxes_of_width_or_height_0_are_left_out_and_counted(tmp_path: Path) -> 
     )
     (asked,), n_left_out = read_prompts(path, "box")
     assert ([prompt.annotation_id for prompt in asked.prompts], n_left_out) == ([1], 2)
+
+
+def test_overlooked_objects_have_the_masks_of_all_annotations_beside_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", annotation(segmentation=[[0, 0, 4, 0, 4, 4, 0, 4]]))
+    (first, second), n_left_out = read_prompts(path, "overlooked")
+    assert (first.prompts, second.annotated, n_left_out) == ((), (), 0)
+    assert [area_rle(counts) for counts in first.annotated] == [16]
+    with pytest.raises(DataError, match=r"annotation 1 of a\.png must have a key 'segmentation'"):
+        read_prompts(write(tmp_path / "a.json", annotation()), "overlooked")
 
 
 @pytest.mark.parametrize(
