@@ -63,8 +63,8 @@ class Advice:
     """One of ``CORRECTIONS``, or ``NONE`` if no advice may be given."""
     gain: float
     """IoU that the correction is expected to add, without its cost."""
-    expected_iou: float
-    """Expected IoU after the correction."""
+    expected_iou: float | None
+    """Expected IoU after the correction; None without heads."""
     gains: Mapping[str, float]
     """Expected gain in IoU of each possible correction, without its cost."""
     holds_for: str = ""

@@ -20,6 +20,8 @@ from pipeline.scoring.evidence import HeadPredictions
 
 CHOOSES_NOTHING: Final = "these heads do not choose among masks"
 
+NO_HEADS: Final = "there are no heads"
+
 UNTESTED_CHOICE: Final = "the choice of masks was not tested for such prompts"
 
 
@@ -78,6 +80,16 @@ def permitted(
     mean IoU by -0.088 (-0.135 to -0.040). That of heads that learned from best proposals, given for
     328 of 1,039 objects, changed it by -0.085.
     """
+    if heads.head_set is None:
+        return Permission(
+            unlike_training=None,
+            advises=False,
+            choice=None,
+            no_choice=NO_HEADS,
+            about_masks=None,
+            about_sets=None,
+            cautions=tuple(filter(None, [heads.no_heads])),
+        )
     is_unlike = unlike_training is not None and unlike_training > OUT_OF_DISTRIBUTION
     valid = [
         guarantee
@@ -157,7 +169,7 @@ def _unlike_words(unlike_training: float | None) -> str:
 
 
 def decide(
-    predictions: HeadPredictions,
+    predictions: HeadPredictions | None,
     proposal: int,
     costs: Costs,
     *,
@@ -177,10 +189,12 @@ def decide(
 
     Returns
     -------
-    The advice, with the correction ``NONE`` where no advice is permitted, or where heads that
-    cannot compare proposals advise to keep one, which may be the worst of three; and whether a
+    The advice, with the correction ``NONE`` where no advice is permitted, without heads, or if they
+    cannot compare proposals and advise to keep one, which may be the worst of three; and whether a
     guarantee keeps the proposal, None without a guarantee.
     """
+    if predictions is None:
+        return Advice(NONE, 0.0, None, {}), None
     own_iou = float(predictions.own[proposal])
     advice = advise_on(predictions, proposal, costs, chosen_gain)
     if not permission.advises or (advice.correction == KEEP and predictions.learned_best):

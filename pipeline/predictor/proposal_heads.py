@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -21,7 +22,7 @@ from pipeline.vocabulary import TRAIN_PROMPTS
 
 @dataclass(frozen=True)
 class ProposalHeads:
-    """The heads of one head set, and the model whose proposals they judge.
+    """The heads of one head set, and the model whose proposals they judge; or the lack of heads.
 
     Raises a ValueError if the heads do not know the model, or a head is missing.
     """
@@ -31,7 +32,8 @@ class ProposalHeads:
     model: str
     models: tuple[str, ...]
     """Models that the heads know, from small to large."""
-    head_set: HeadSet
+    head_set: HeadSet | None
+    """None if there are no heads: then nothing is said that only heads can say."""
     weights: Mapping[str, HeadWeights]
     """Weights of the heads by objective."""
     first_mask_token: int = 1
@@ -49,11 +51,13 @@ class ProposalHeads:
     training_images: TrainingImages | None = None
     """Encoder statistics of the images from which the heads learned. None if they are unknown, or
     if the smallest model of the family, whose encoder computes them, is not available."""
+    no_heads: str = ""
+    """Sentence that says how to get heads; empty if there are heads."""
 
     def __post_init__(self) -> None:
         if self.model not in self.models:
             raise ValueError(f"model must be one of {', '.join(self.models)}, got {self.model!r}")
-        for objective in self.head_set.objectives(self.models):
+        for objective in self.head_set.objectives(self.models) if self.head_set else ():
             if objective not in self.weights:
                 raise ValueError(f"heads of {self.head_set} must have {objective}, got none")
 
@@ -75,8 +79,10 @@ class ProposalHeads:
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """Inputs of the heads: a row for each proposal, as if it were the judged proposal.
 
-    The rows of a prompt set are consecutive, in decoder order.
+    The rows of a prompt set are consecutive, in decoder order; without heads, they have no inputs.
     """
+    if heads.head_set is None:
+        return np.empty((decoded.sam_score.numel(), 0), np.float32)
     arrays = arrays_for_heads(decoded, KINDS_BY_NAME[heads.head_set.kind])
     if heads.first_mask_token != 1:
         # `inputs_of_proposals` pairs proposal k with mask token k + 1.
@@ -84,12 +90,22 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
     return inputs_of_proposals(arrays, heads.head_set)
 
 
+def values_of(predictions: HeadPredictions | None, proposal: int) -> dict[str, Any]:
+    """Expected IoUs and gaps of a proposal, for JSON, see ``HeadPredictions.values_of``.
+
+    Each is None without heads.
+    """
+    if predictions is None:
+        return dict.fromkeys(("expected_iou", "gap", "direct_gap"))
+    return predictions.values_of(proposal)
+
+
 def predict_proposals(
     heads: ProposalHeads,
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
-) -> HeadPredictions:
-    """Predictions of every head for every proposal, in the order of the rows.
+) -> HeadPredictions | None:
+    """Predictions of every head for every proposal, in the order of the rows; None without heads.
 
     ``inputs`` are the rows of ``proposal_inputs``, one for each SamScore.
 
@@ -102,5 +118,7 @@ def predict_proposals(
     """
     for values in (sam_score, inputs):
         check_finite("SamScores and tokens of the decoder", values)
+    if heads.head_set is None:
+        return None
     predicted = predict(heads.weights, inputs)
     return HeadPredictions(heads.model, heads.models, heads.head_set, predicted)

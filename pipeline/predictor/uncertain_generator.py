@@ -13,7 +13,7 @@ from pipeline.predictor.encoded_image import EncodedImage, bytes_of, rgb_of
 from pipeline.predictor.judgement import Permission, decide, permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import DecoderPrompts
-from pipeline.predictor.proposal_heads import predict_proposals, proposal_inputs
+from pipeline.predictor.proposal_heads import predict_proposals, proposal_inputs, values_of
 from pipeline.predictor.uncertain_predictor import UncertainPredictor, own_precision, single_masks
 from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.generator import MaskGenerator, Records
@@ -100,21 +100,22 @@ class UncertainMaskGenerator:
         ]
 
     def _values_of(
-        self, predictions: HeadPredictions, i: int, permission: Permission
+        self, predictions: HeadPredictions | None, i: int, permission: Permission
     ) -> dict[str, Any]:
         cautions = [*permission.cautions, self._postprocessing.caution]
         advice, is_kept = decide(predictions, i, self._costs, permission=permission)
         if self._is_refined:
-            advice, is_kept = Advice(NONE, 0.0, float(predictions.own[i]), {}), None
+            own_iou = None if predictions is None else float(predictions.own[i])
+            advice, is_kept = Advice(NONE, 0.0, own_iou, {}), None
             cautions.append(REFINED)
         return {
-            **predictions.values_of(i),
+            **values_of(predictions, i),
             "advice": advice.to_dict(),
             "is_kept": is_kept,
             "unlike_training": permission.unlike_training,
             "caution": "; ".join(filter(None, cautions)) or None,
             "family": self._predictor.heads.family,
-            "model": predictions.model,
+            "model": self._predictor.heads.model,
         }
 
 
@@ -172,7 +173,7 @@ class _ProposalDecoder:
             decoded = self._sam.decode(self._embedding, prompts.points, labels=prompts.labels)
             logits, sam_score = decoded.logits, decoded.sam_score
             inputs = torch.from_numpy(proposal_inputs(self._heads, decoded)).to(self.device)
-            rows = inputs.reshape(*sam_score.shape, -1)
+            rows = inputs.reshape(*sam_score.shape, inputs.shape[1])
             if self.n_logits:
                 rows = torch.cat([bounded(logits).flatten(-2), rows], -1)
         else:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from itertools import repeat
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class UncertainPredictor:
     sam
         The model that encodes images and decodes prompts.
     heads
-        Heads that judge the model's masks.
+        Heads that judge the model's masks, or a ``ProposalHeads`` that says that there are none.
     mask_threshold
         Logit above which a pixel belongs to a mask.
     max_hole_area, max_sprinkle_area
@@ -101,6 +102,19 @@ class UncertainPredictor:
             mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
         )
         self.reset_predictor()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str,
+        **options: Any,  # noqa: ANN401 - those of load_predictor
+    ) -> "UncertainPredictor":
+        """Load a model by its name on Hugging Face, as ``usam_cache.from_pretrained`` does."""
+        # By name: files are found and read in packages that import this one.
+        loaded: UncertainPredictor = import_module("usam_cache").from_pretrained(
+            model_id, **options
+        )
+        return loaded
 
     @property
     def mask_threshold(self) -> float:

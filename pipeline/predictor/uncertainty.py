@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
+from pipeline.extraction.iou import STABILITY_OFFSET
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
 from pipeline.mask_choices import choose_masks, mask_set, offered_masks, selected_masks
@@ -22,9 +24,10 @@ from pipeline.predictor.proposal_heads import (
     ProposalHeads,
     predict_proposals,
     proposal_inputs,
+    values_of,
 )
 from pipeline.sam.model import Decoded
-from pipeline.scoring.evidence import Gaps, HeadPredictions
+from pipeline.scoring.evidence import HeadPredictions
 from pipeline.vocabulary import N_PROPOSALS
 
 LOGIT_BOUND: Final = 32
@@ -47,9 +50,9 @@ class Choice:
     """Foreground probability above which a pixel is in the mask."""
     mask: Bool[np.ndarray, "height width"]
     """The mask at the size of the image."""
-    expected_iou: float
+    expected_iou: float | None
     """Expected IoU of the mask: that of the selected mask plus ``gain``, where a choice is offered.
-    """
+    None without heads."""
     gain: float = 0.0
     """Expected gain in IoU over the selected mask, calibrated on held-out training images; 0 for
     the selected mask, and where no choice is offered."""
@@ -78,9 +81,11 @@ class Uncertainty:
     """Low-resolution logits, as ``predict`` takes and returns them."""
     probability: Float32[np.ndarray, "proposal y x"]
     """Foreground probability at low resolution, rounded to the 256 codes of the cache."""
-    expected_iou: HeadPredictions
-    """IoUs that the heads predict: of each proposal, and of masks after each correction. Where a
-    choice is offered, ``own`` of a proposal is that of the selected one plus a calibrated gain."""
+    expected_iou: Any
+    """IoUs that the heads predict, as ``HeadPredictions``: of each proposal, and of masks after
+    each correction; None without heads. Where a choice is offered, ``own`` of a proposal is that of
+    the selected one plus a calibrated gain. Of type Any, and so are ``gap`` and ``direct_gap``:
+    with heads, which most callers have, none of the three is None."""
     h_std: Float64[np.ndarray, " proposal"]
     """H_Std: entropy of each mask, in bits."""
     h_a: float
@@ -116,17 +121,37 @@ class Uncertainty:
         return self.permission.unlike_training
 
     @property
-    def gap(self) -> Gaps:
-        """Δ: gains as differences of two expected IoUs."""
-        return self.expected_iou.gaps
+    def gap(self) -> Any:  # noqa: ANN401
+        """Δ: gains as differences of two expected IoUs, as ``Gaps``; None without heads."""
+        return None if self.expected_iou is None else self.expected_iou.gaps
 
     @property
-    def direct_gap(self) -> Gaps:
-        """Δ*: gains as predicted by heads that learned the gain itself."""
-        return self.expected_iou.direct_gaps
+    def direct_gap(self) -> Any:  # noqa: ANN401
+        """Δ*: gains as predicted by heads that learned the gain itself, likewise."""
+        return None if self.expected_iou is None else self.expected_iou.direct_gaps
+
+    @cached_property
+    def stability(self) -> Float32[np.ndarray, " proposal"]:
+        """Stability score of each proposal: IoU of its masks cut at logits 1 and -1.
+
+        It is SAM2's, at low resolution; 0 for a proposal without a logit above -1.
+        """
+        inner, outer = (
+            (self.logits > cut).sum((1, 2)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET)
+        )
+        score: Float32[np.ndarray, " proposal"] = (inner / outer.clip(min=1)).astype(np.float32)
+        return score
+
+    def score_of(self, mask: Choice) -> float:
+        """Expected IoU of a mask; without heads, SamScore times stability of its proposal."""
+        if mask.expected_iou is not None:
+            return mask.expected_iou
+        return float(self.sam_score[mask.proposal] * self.stability[mask.proposal])
 
     def mask_of(self, proposal: int) -> Choice:
         """A proposal's own mask, as SAM2 cuts it, in the form of a choice."""
+        if self.expected_iou is None:
+            return Choice(proposal, CUT, self.masks[proposal], None)
         own_iou = float(self.expected_iou.own[proposal])
         gain = 0.0
         if self.choice is not None:
@@ -194,12 +219,14 @@ class Uncertainty:
     def proposal_values(self, proposal: int) -> dict[str, Any]:
         """Values of one proposal, for JSON.
 
-        The keys are ``sam_score``, ``h_std``, ``expected_iou``, ``gap`` and ``direct_gap``.
+        The keys are ``sam_score``, ``stability``, ``h_std``, ``expected_iou``, ``gap`` and
+        ``direct_gap``.
         """
         return {
             "sam_score": float(self.sam_score[proposal]),
+            "stability": float(self.stability[proposal]),
             "h_std": float(self.h_std[proposal]),
-            **self.expected_iou.values_of(proposal),
+            **values_of(self.expected_iou, proposal),
         }
 
 
@@ -233,7 +260,8 @@ def read_uncertainty(
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
-        claimed = predictions.of(slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1)))
+        rows = slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1))
+        claimed = None if predictions is None else predictions.of(rows)
         masks = postprocessing.masks_at(logits[None], size_px)[0]
         selected = int(sam_score[i].argmax())
         of_prompt = _calibrated(claimed, selected, permission)
@@ -257,7 +285,7 @@ def read_uncertainty(
             choice=choice,
             advice=advice,
             is_kept=is_kept,
-            mask_set=None if sets is None else mask_set(claimed.own, sets.threshold),
+            mask_set=mask_set(claimed.own, sets.threshold) if claimed and sets else None,
             permission=permission,
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
             family=heads.family,
@@ -265,12 +293,14 @@ def read_uncertainty(
         )
 
 
-def _calibrated(claimed: HeadPredictions, selected: int, permission: Permission) -> HeadPredictions:
+def _calibrated(
+    claimed: HeadPredictions | None, selected: int, permission: Permission
+) -> HeadPredictions | None:
     """Calibrate the expected IoUs of proposals beside the selected one as that of a choice.
 
     So no proposal states a higher IoU than the choice. Without a choice, nothing changes.
     """
-    if permission.choice is None:
+    if claimed is None or permission.choice is None:
         return claimed
     own_iou = claimed.own[selected]
     gain = permission.choice.gain_at(claimed.own - own_iou)
@@ -279,7 +309,7 @@ def _calibrated(claimed: HeadPredictions, selected: int, permission: Permission)
 
 
 def _choose(
-    predictions: HeadPredictions,
+    predictions: HeadPredictions | None,
     sam_score: Float32[np.ndarray, " proposal"],
     logits: Float[Tensor, "proposal y x"],
     masks: Bool[np.ndarray, "proposal height width"],
@@ -290,7 +320,7 @@ def _choose(
 
     It is the selected mask where no calibrated gain is above 0.
     """
-    if permission.choice is None:
+    if predictions is None or permission.choice is None:
         return None
     at_cuts = [predictions.by_objective[name] for name in CUT_OBJECTIVES]
     expected_iou = np.stack(at_cuts, axis=-1)[np.newaxis]

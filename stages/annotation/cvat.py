@@ -16,7 +16,7 @@ from cvat_sdk.masks import encode_mask
 from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
-from stages.predictor.answers import picked_mask
+from stages.predictor.answers import picked_mask, record_score
 from stages.predictor.command_options import SELECTED, check_masks, grid_options
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model
@@ -28,6 +28,7 @@ def create(  # noqa: PLR0913 - one for each option
     model: str | None = None,
     heads: str | None = None,
     *,
+    weights: str | None = None,
     device: str = "auto",
     precision: str | None = None,
     embeddings: str = "",
@@ -41,7 +42,7 @@ def create(  # noqa: PLR0913 - one for each option
 
     Parameters
     ----------
-    family, model, heads, device, precision, embeddings
+    family, model, heads, weights, device, precision, embeddings
         As in ``usam predict``, with one store of embeddings at most.
     everything
         Label that all masks of an image get. If it is empty, clicks and boxes are answered.
@@ -71,6 +72,7 @@ def create(  # noqa: PLR0913 - one for each option
         family,
         model,
         heads,
+        weights=weights,
         device=device,
         precision=precision,
         embeddings=(embeddings,) if embeddings else (),
@@ -123,7 +125,7 @@ class Interaction:
             return []
         confidence = models.AttributeValRequest(
             spec_id=int(InteractionResultAttributes.CONFIDENCE),
-            value=f"{_confidence(picked.expected_iou):.4f}",
+            value=f"{_confidence(uncertainty.score_of(picked)):.4f}",
         )
         return [
             auto_annotation.InteractionResultShape(
@@ -158,13 +160,13 @@ class Detection:
         return [
             shape
             for record in records
-            if _confidence(record["expected_iou"]["own"]) >= least
+            if _confidence(record_score(record)) >= least
             for shape in _shapes(record, as_polygons=context.conv_mask_to_poly)
         ]
 
 
 def _shapes(record: dict[str, Any], *, as_polygons: bool) -> Iterator[models.LabeledShapeRequest]:
-    mask, score = record["segmentation"], _confidence(record["expected_iou"]["own"])
+    mask, score = record["segmentation"], _confidence(record_score(record))
     if as_polygons:
         for outline in coco_masks.polygons(mask):
             yield auto_annotation.polygon(0, [float(side) for side in outline], score=score)
@@ -180,6 +182,6 @@ def _prompt_set(prompts: auto_annotation.InteractionPrompts) -> PromptSet:
     return PromptSet(clicks or None, labels or None, box)
 
 
-def _confidence(expected_iou: float) -> float:
-    """Expected IoU, clipped to 0..1 as CVAT requires: heads may predict more than 1."""
-    return float(np.clip(expected_iou, 0, 1))
+def _confidence(score: float) -> float:
+    """Score of a mask, clipped to 0..1 as CVAT requires: heads may predict more than 1."""
+    return float(np.clip(score, 0, 1))

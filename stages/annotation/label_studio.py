@@ -38,7 +38,7 @@ def predictions(
     to_name: str,
     masks: str = SELECTED,
 ) -> list[dict[str, Any]]:
-    """Answer a person's marks with a mask, as a brush region whose score is its expected IoU.
+    """Answer a person's marks with a mask, as a brush region with the score of ``score_of``.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def predictions(
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([_prompt_set(marks, (height, width))])
     picked = picked_mask(uncertainty, masks)
-    score = picked.expected_iou
+    score = uncertainty.score_of(picked)
     region = brush_region(
         picked.mask, _labels(marks[-1]), score, from_name=from_name, to_name=to_name
     )

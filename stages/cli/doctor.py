@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -21,7 +21,8 @@ from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError, check_known, parse
-from storage.checkpoints import weights
+from stages.settings.signatures import weights_of, weights_record
+from storage.checkpoints import weights as weights_files
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import family_heads, read_head_file
 
@@ -64,6 +65,7 @@ def doctor(
     family: predictor_options.Family = None,
     model: predictor_options.Model = None,
     heads: predictor_options.Heads = None,
+    weights: predictor_options.Weights = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     precision: predictor_options.Precision = None,
 ) -> None:
@@ -81,6 +83,9 @@ def doctor(
         params = parse("extract", settings, ExtractParams)
         if model is not None:
             check_known("model", model, models_of(params.family))
+        if weights is not None:
+            model = model or models_of(params.family)[0]
+            params = replace(params, weights={model: str(weights.absolute())})
         is_well = True
         for finding in findings(params, model, heads):
             mark = "!!" if finding.remedy else "ok"
@@ -121,9 +126,10 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
     device = _device(params.device)
     yield device
     yield _precision(params.precision)
-    if params.weights == "file":
-        records = weights.checkpoints(params.family)
-        yield from (_weights(record) for record in records if model in {None, record.model})
+    for name in models_of(params.family):
+        record = weights_record(params, name)
+        if record is not None and model in {None, name}:
+            yield _weights(record)
     yield _heads(params, model, heads)
     if PARAMS_FILE.exists():
         yield _disk()
@@ -154,12 +160,13 @@ def _precision(precision: str) -> Finding:
     return Finding("precision", precision, remedy)
 
 
-def _weights(record: weights.Checkpoint) -> Finding:
-    state = weights.state(record)
+def _weights(record: weights_files.Checkpoint) -> Finding:
+    state = weights_files.state(record)
     name = f"{record.family} {record.model}: {state}"
     if state == "intact":
-        return Finding("weights", f"{name}, sha256 {(record.sha256 or '')[:12]}")
-    return Finding("weights", name, weights.remedy_of(record))
+        own = "" if record.own is None else f" {record.own}"
+        return Finding("weights", f"{name}{own}, sha256 {record.digest[:12]}")
+    return Finding("weights", name, weights_files.remedy_of(record))
 
 
 def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Finding:
@@ -171,7 +178,9 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
     from stages.predictor.loading import check_fit  # noqa: PLC0415
 
     try:
-        choice = choose_model(params.family, model, path, precision=params.precision)
+        record = weights_record(params, model or models_of(params.family)[0])
+        own = None if record is None else record.own
+        choice = choose_model(params.family, model, path, weights=own, precision=params.precision)
         check_fit(choice)
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
@@ -179,6 +188,8 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
         if path is None:
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)
+    if choice.file is None:
+        return Finding("heads", f"none: {choice.no_heads}")
     models = ", ".join(choice.file.models)
     return Finding("heads", f"{choice.heads} from {choice.card['split']}, for {models}")
 
@@ -231,12 +242,16 @@ def _click(params: ExtractParams, model: str | None, device: "torch.device") -> 
     """
     from stages.extraction.models import load_sam  # noqa: PLC0415
 
-    trained = weights.models_there(params.family) if params.weights == "file" else ()
-    model = model or next(iter(trained), models_of(params.family)[0])
+    models = models_of(params.family)
+    records = {name: weights_record(params, name) for name in models}
+    trained = [
+        name for name, record in records.items() if record and weights_files.is_there(record)
+    ]
+    model = model or next(iter(trained), models[0])
     is_trained = model in trained
-    seed = None if is_trained else 0
+    used = weights_of(params, model) if is_trained else "random-0"
     sam, reference = (
-        load_sam(params.family, model, precision=precision, device=where, seed=seed)
+        load_sam(params.family, model, precision=precision, device=where, weights=used)
         for precision, where in ((params.precision, device.type), ("fp32", "cpu"))
     )
     scene = draw_scene(3, 256)

@@ -58,6 +58,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     model: ModelName = None,
     precision: PrecisionName = "fp32",
     half: Half = False,  # noqa: FBT002 - typer's options
+    weights: predictor_options.Weights = None,
     device: predictor_options.Device = "auto",
     replace: Replace = False,  # noqa: FBT002
 ) -> None:
@@ -75,7 +76,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
         store = Path(out)
         former = _former(store)
         family, model = _model_of(family, model, images, None if replace else former)
-        params = _settings(family, model, precision=precision, device=device)
+        params = _settings(family, model, weights, precision=precision, device=device)
         work = store.with_name(f"{store.name}.work")
         with stoppable(f"finished shards are kept in {work}"):
             rows = read_rows(images, _files(former) if former else ())
@@ -145,11 +146,15 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
     return ShardedTable(ObjectTable.of_images(images), SHARD_IMAGES, "image")
 
 
-def _settings(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
+def _settings(
+    family: str, model: str, weights: Path | None, *, precision: str, device: str
+) -> ExtractParams:
     """Settings by which images are encoded."""
     check_known("model", model, models_of(family))
     check_known("precision", precision, PRECISIONS)
     settings = DEFAULTS | {"family": family, "precision": precision, "device": device}
+    if weights is not None:
+        settings["weights"] = str(weights.absolute())
     return parse("usam encode", settings, ExtractParams)
 
 

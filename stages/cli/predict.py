@@ -25,6 +25,7 @@ from storage.images.image_files import read_rgb
 
 if TYPE_CHECKING:
     from pipeline.predictor import Uncertainty
+    from pipeline.scoring.evidence import HeadPredictions
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[
@@ -174,32 +175,33 @@ def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
 
     ``gate`` and ``sets`` are sentences about the guarantees of the heads' card, empty without one.
     """
-    paragraphs = [
-        _proposal_rows(uncertainty),
-        _gain_rows(uncertainty),
-        _chosen(uncertainty),
-        f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}",
-    ]
+    expected = uncertainty.expected_iou
+    of_heads = [] if expected is None else [_gain_rows(uncertainty, expected), _chosen(uncertainty)]
+    entropy = f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}"
+    paragraphs = [_proposal_rows(uncertainty), *of_heads, entropy]
     if uncertainty.is_kept is not None:
         verdict = "keep" if uncertainty.is_kept else "do not keep"
         paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
     if sets:
         paragraphs.append(sets)
-    if uncertainty.caution:
+    if uncertainty.caution and expected is not None:
         paragraphs.append(f"Caution: {uncertainty.caution}.")
     return "\n\n".join(paragraphs)
 
 
 def _proposal_rows(uncertainty: "Uncertainty") -> str:
-    rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
-    doubt = "?" if uncertainty.advice.correction == NONE else ""
+    expected = uncertainty.expected_iou
+    judged = "stability" if expected is None else "expected IoU"
+    rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", judged, "H_Std", "")]
+    numbers = uncertainty.stability if expected is None else expected.own
+    doubt = "?" if expected is not None and uncertainty.advice.correction == NONE else ""
     for k, mask in enumerate(uncertainty.masks):
         rows.append(
             (
                 str(k),
                 f"{mask.mean():.1%}",
                 f"{uncertainty.sam_score[k]:.2f}",
-                f"{uncertainty.expected_iou.own[k]:.2f}{doubt}",
+                f"{numbers[k]:.2f}{doubt}",
                 f"{uncertainty.h_std[k]:.2f}",
                 "selected" if k == uncertainty.selected else "",
             )
@@ -207,11 +209,11 @@ def _proposal_rows(uncertainty: "Uncertainty") -> str:
     return aligned(rows, right=range(5))
 
 
-def _gain_rows(uncertainty: "Uncertainty") -> str:
+def _gain_rows(uncertainty: "Uncertainty", expected: "HeadPredictions") -> str:
     rows: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
-    models = [name.replace("_", " ") for name in uncertainty.expected_iou.models]
+    models = [name.replace("_", " ") for name in expected.models]
     for source, words in GAINS.items():
-        gains = [gap.by_name.get(source) for gap in (uncertainty.gap, uncertainty.direct_gap)]
+        gains = [gap.by_name.get(source) for gap in (expected.gaps, expected.direct_gaps)]
         numbers = [f"{gain[uncertainty.selected]:+z.2f}" for gain in gains if gain is not None]
         if numbers:
             rows.append((words.format(smallest=models[0], largest=models[-1]), *numbers))
@@ -241,21 +243,25 @@ def _advice(uncertainty: "Uncertainty") -> str:
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
     """Text with a row for each mask that ``--everything`` found; a hint if it found none."""
+    from stages.predictor.answers import record_score  # noqa: PLC0415 - torch
+
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
     height, width = size_px
-    sources = list(records[0]["gap"])
+    gaps = [record["gap"] or {} for record in records]
+    sources = list(gaps[0])
+    judged = "expected IoU" if sources else "SamScore × stability"
     rows: list[tuple[str, ...]] = [
-        ("mask", "area", "SamScore", "expected IoU", *(f"Δ {name}" for name in sources), "advice")
+        ("mask", "area", "SamScore", judged, *(f"Δ {name}" for name in sources), "advice")
     ]
     for i, record in enumerate(records):
-        scores = record["predicted_iou"], record["expected_iou"]["own"]
+        scores = record["predicted_iou"], record_score(record)
         rows.append(
             (
                 str(i),
                 f"{record['area'] / (height * width):.1%}",
                 *(f"{score:.2f}" for score in scores),
-                *(f"{record['gap'][source]:+z.2f}" for source in sources),
+                *(f"{gaps[i][source]:+z.2f}" for source in sources),
                 record["advice"]["words"],
             )
         )

@@ -87,6 +87,8 @@ def predict_coco(  # noqa: PLR0913 - one for each option
             family=choice.family,
         )
         check_masks(masks, choices_of(choice.card))
+        if choice.no_heads and sort not in {None, "sam_score"}:
+            raise ParamsError(f"sort must be sam_score where there are no heads, got {sort}")
         origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),

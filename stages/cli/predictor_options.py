@@ -1,6 +1,7 @@
 """Options that commands with a predictor share, and options of commands that serve a page."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import wraps
@@ -20,6 +21,10 @@ Model = Annotated[
 ]
 Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Your own weights of the model, in place of the family's."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
@@ -45,14 +50,21 @@ class ModelOptions:
     family: Family = None
     model: Model = None
     heads: Heads = None
+    weights: Weights = None
     device: Device = "auto"
     precision: Precision = None
     embeddings: Embeddings = None
 
     def choose(self, images: Path) -> ModelChoice:
-        """Choose the model and the heads for an image or a folder, see ``choose_model``."""
+        """Choose the model and the heads for an image or a folder, see ``choose_model``.
+
+        Where there are no heads, a note on stderr says how to get some.
+        """
         options = vars(self) | {"embeddings": self.embeddings or ()}
-        return choose_model(**options, images=images)
+        choice = choose_model(**options, images=images)
+        if choice.no_heads:
+            print(f"note: {choice.no_heads}", file=sys.stderr)
+        return choice
 
 
 @dataclass(frozen=True)

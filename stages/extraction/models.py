@@ -1,12 +1,15 @@
 """Builds the models that the block ``extract`` of ``params.yaml`` names, with their weights."""
 
+import pickle
 import platform
 import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -14,15 +17,20 @@ from pipeline.sam.building import ArchitectureError, build, fit_weights
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import weights_seed
-from storage.checkpoints.weights import verified_weights
+from stages.settings.signatures import weights_of, weights_record
+from storage.checkpoints.weights import (
+    FILE,
+    record_digest,
+    seed_of,
+    verified_weights,
+)
 from storage.errors import WeightsError
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
 def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
-    """Build a model with trained weights or, if the settings say so, with random weights.
+    """Build a model with the weights that the settings name.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; by default, that of the settings.
     """
@@ -31,7 +39,7 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
         model,
         precision=params.precision,
         device=settled_device(device or params.device).type,
-        seed=weights_seed(params),
+        weights=weights_of(params, model),
     )
 
 
@@ -39,7 +47,8 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """Load a model to fill cells on a device, or return the model of the last equal call.
 
-    A GPU that this machine lacks is a ``ParamsError``, also if ``auto`` meant it where jobs were
+    The sha256 of a file of the user is kept in a file beside it: later runs notice a change. A GPU
+    that this machine lacks is a ``ParamsError``, also if ``auto`` meant it where jobs were
     made.
 
     Notes
@@ -55,7 +64,10 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must have a GPU if executor.slurm.gpus asks for one or another worker "
             "has one, under extract.device: auto, got one without"
         )
-    return load_model(params, model, device)
+    sam = load_model(params, model, device)
+    if (record := weights_record(params, model)) is not None:
+        record_digest(record)
+    return sam
 
 
 def settled_device(setting: str) -> torch.device:
@@ -75,21 +87,26 @@ def settled_device(setting: str) -> torch.device:
 
 
 def load_sam(
-    family: str, model: str, *, precision: Precision, device: str, seed: int | None = None
+    family: str,
+    model: str,
+    *,
+    precision: Precision,
+    device: str,
+    weights: str = FILE,
 ) -> Sam:
-    """Build a model with trained weights or, if ``seed`` is given, with random weights.
+    """Build a model with weights of its family, ``random-SEED``, or those of a file of the user.
 
     Raises
     ------
     DeviceError
         If this machine lacks the device, or the device is not ``auto``, ``cpu`` or ``cuda``.
     WeightsError
-        If the weights file is missing, damaged or of another architecture.
+        If the weights file is missing, damaged or of another architecture, or holds no weights.
     """
-    place = select_device(device)
+    place, seed = select_device(device), seed_of(weights)
     network = build(family, model, seed=seed or 0)
     if seed is None:
-        path, _ = verified_weights(family, model)
+        path, _ = verified_weights(family, model, weights)
         try:
             fit_weights(network, read_weights(path), source=str(path))
         except ArchitectureError as error:
@@ -97,16 +114,34 @@ def load_sam(
     return Sam(network, device=place, precision=precision)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights in a ``.safetensors`` file, or in Meta's ``.pt`` file; no pickle is run.
+FAULTS: Final = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, AttributeError),
+    *(ValueError, TypeError, KeyError, SafetensorError),
+)
+"""Types of the errors that PyTorch and safetensors raise for a file that holds no tensors."""
 
-    In a ``.pt`` file, the weights are the entry ``model`` or, for SAM 3.1, the file's only content.
+
+def read_weights(path: Path, of: str = "a model") -> dict[str, Tensor]:
+    """Read the weights in a ``.safetensors`` file, or in a ``.pt`` file; no pickle is run.
+
+    In a ``.pt`` file, the weights are the entry ``model``, as in Meta's files, or ``state_dict``,
+    or the file's only content. Any other file is a WeightsError; ``of`` says in its message whose
+    weights were expected.
     """
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    weights: dict[str, Tensor] = saved.get("model", saved)
-    return weights
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # of pickles, which torch then refuses
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        weights = saved.get("model", saved.get("state_dict", saved))
+        named = {str(name): tensor for name, tensor in weights.items()}
+        others = [name for name, tensor in named.items() if not isinstance(tensor, Tensor)]
+    except FAULTS as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise WeightsError(f"{path} must hold the tensors of {of}, got: {reason}") from error
+    if others:
+        raise WeightsError(f"{path} must hold the tensors of {of}, got {others[0]!r}, no tensor")
+    return named
 
 
 def device_name(device: torch.device) -> str:

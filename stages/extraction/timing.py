@@ -28,6 +28,8 @@ from stages.extraction.models import device_name, kept_model, load_model, settle
 from stages.extraction.steps import CellSteps, ViewedImage, run_shards, writer_of
 from stages.program.progress import progress
 from stages.settings.blocks import ExtractParams
+from stages.settings.signatures import weights_record
+from storage.checkpoints.weights import FILE
 from storage.errors import ImageError
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
@@ -66,7 +68,7 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
         seconds = seconds_in_turns(runs, n_repeats, advance)
     settings = RuntimeSettings(
         family=params.family,
-        weights=params.weights.partition("-")[0],
+        weights="random" if weights_record(params, models[0]) is None else FILE,
         heads="random",
         precision=params.precision,
         device=device_name(sam.device),

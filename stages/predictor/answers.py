@@ -92,14 +92,13 @@ def _save_pictures(
 
 
 def _save_everything(question: Question, records: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a picture of all masks on the image, coloured by expected IoU from red to green."""
+    """Write a picture of all masks on the image, coloured by score from red to green."""
     from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
 
     # Large masks come first, so that they do not cover small masks.
     ordered = sorted(records, key=lambda record: -record["area"])
     masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
-    iou = [record["expected_iou"]["own"] for record in ordered]
-    picture = draw_masks(question.rgb, masks, iou)
+    picture = draw_masks(question.rgb, masks, [record_score(record) for record in ordered])
     return _save(question.picture_path("everything"), picture)
 
 
@@ -118,6 +117,13 @@ def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
     """
     is_best = masks == BEST
     return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
+
+
+def record_score(record: Mapping[str, Any]) -> float:
+    """Expected IoU of a mask of ``UncertainMaskGenerator``; without heads, SamScore x stability."""
+    if record["expected_iou"] is None:
+        return float(record["predicted_iou"] * record["stability_score"])
+    return float(record["expected_iou"]["own"])
 
 
 LEAST_COVERED: Final = 0.5
@@ -244,7 +250,7 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a record of ``UncertainMaskGenerator`` to an entry of COCO results.
 
-    Its ``score`` is the expected IoU of the mask, and ``uncertainty`` has all other values.
+    Its ``score`` is that of ``record_score``, and ``uncertainty`` has all other values.
     """
     copied = (
         *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
@@ -255,11 +261,11 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         "category_id": NO_CATEGORY,
         "segmentation": record["segmentation"],
         "bbox": record["bbox"],
-        "score": record["expected_iou"]["own"],
+        "score": record_score(record),
         "uncertainty": {
             "sam_score": record["predicted_iou"],
             # A good mask beside all annotations is a reason to doubt that they are complete.
-            **({"doubt": record["expected_iou"]["own"]} if image.annotated else {}),
+            **({"doubt": record_score(record)} if image.annotated else {}),
             **{name: record[name] for name in copied},
         },
     }
@@ -284,12 +290,13 @@ def _prompt_result(
 def mask_result(uncertainty: Uncertainty, mask: Choice) -> dict[str, Any]:
     """Convert a mask and its uncertainty to the values of an entry of COCO results.
 
-    The keys are ``segmentation`` (run lengths), ``score`` (the expected IoU) and ``uncertainty``
-    (all values of the mask's proposal and of its prompt).
+    The keys are ``segmentation`` (run lengths), ``score`` (the expected IoU or, without heads,
+    SamScore times stability) and ``uncertainty`` (all values of the mask's proposal and of its
+    prompt).
     """
     return {
         "segmentation": coco_masks.rle(mask.mask),
-        "score": mask.expected_iou,
+        "score": uncertainty.score_of(mask),
         "uncertainty": {
             **uncertainty.proposal_values(mask.proposal),
             **uncertainty.prompt_values(),

@@ -200,15 +200,13 @@ def grid_options(
 
 
 def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
-    """Refuse ``best`` masks from heads that choose no mask: they would be the selected masks.
+    """Refuse ``best`` masks where no heads choose a mask: they would be the selected masks.
 
     ``choices`` are the gains of the heads' choice of masks, empty for heads that do not choose.
     """
     check_known("masks", masks, MASKS)
     if masks == BEST and not choices:
-        raise ParamsError(
-            "heads must choose among masks to give the best, got heads that judge single masks"
-        )
+        raise ParamsError("heads must choose among masks to give the best, got none that do")
 
 
 def check_share(name: str, share: float) -> None:

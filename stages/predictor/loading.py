@@ -14,7 +14,7 @@ from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
-from stages.predictor.model_choice import ModelChoice, default_heads
+from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.predictor.stored_images import EmbeddingStores, Places, listed_places
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.versions import VERSIONS
@@ -64,18 +64,19 @@ def from_pretrained(
     return load_predictor(*PRETRAINED[model_id], **options)
 
 
-def load_predictor(
+def load_predictor(  # noqa: PLR0913 - the files, and what the model runs on
     family: str = PHOTOGRAPHS,
     model: str | None = None,
     *,
     heads: str | Path | None = None,
+    weights: str | Path | None = None,
     precision: Precision | None = None,
     device: str = "auto",
     strict: bool = True,
     embeddings: Places | None = None,
     **postprocessing: Any,  # noqa: ANN401 - SAM2's
 ) -> UncertainPredictor:
-    """Load a model and the heads that judge its proposals.
+    """Load a model and the heads that judge its proposals, if there are some.
 
     The smallest model that the heads learned from is loaded, too, if its weights are there: its
     encoder tells whether an image is unlike the training images of the heads.
@@ -87,9 +88,14 @@ def load_predictor(
         smallest model of the family.
     heads
         File that ``usam heads export`` wrote. By default, the file in the package for ``mini`` and
-        ``mini-photos``, and the file that ``usam heads fetch`` wrote for other families.
+        ``mini-photos``, and the file that ``usam heads fetch`` wrote for other families, if it is
+        there and the heads learned from the weights. Without heads, what they would say is None.
+    weights
+        File whose weights replace those of the family, in ``.safetensors`` or as ``torch.save``
+        writes them. Only tensors are loaded; no pickle is run.
     precision
-        Precision of the model: by default, that of the features that the heads learned from.
+        Precision of the model: by default, that of the features that the heads learned from, or
+        ``fp32``.
     device
         ``auto``, ``cpu`` or ``cuda``.
     strict
@@ -110,11 +116,11 @@ def load_predictor(
     Raises
     ------
     ParamsError
-        If the family or model is unknown.
+        If the family, model, precision or device is unknown.
     DeviceError
-        If the device is unknown or not there.
+        If the device is not there.
     WeightsError
-        If weights or heads are missing or damaged.
+        If weights are missing, damaged or of another architecture, or heads are damaged.
     DataError
         If the heads learned from another family, extraction version, precision or weights, or from
         tokens of another width.
@@ -132,14 +138,15 @@ def load_predictor(
     ((3, 192, 256), (3,), (3, 64, 64))
     """
     check_known("family", family, FAMILIES)
-    model = model or models_of(family)[0]
-    check_known("model", model, models_of(family))
-    path = default_heads(family) if heads is None else Path(heads)
-    file = head_file.read_head_file(path)
-    is_bf16 = (precision or file.card["precision"]) == "bf16"
-    of_heads: Precision = "bf16" if is_bf16 else "fp32"
-    places = listed_places(embeddings)
-    choice = ModelChoice(family, model, path, file, device, of_heads, places)
+    choice = choose_model(
+        family,
+        model or models_of(family)[0],
+        heads,
+        weights=weights,
+        device=device,
+        precision=precision,
+        embeddings=listed_places(embeddings),
+    )
     return _loaded(choice, strict=strict, **postprocessing)
 
 
@@ -161,16 +168,24 @@ def _loaded(
     **postprocessing: Any,  # noqa: ANN401 - SAM2's
 ) -> UncertainPredictor:
     check_fit(choice, strict=strict)
-    family, file, precision = choice.family, choice.file, choice.precision
-    sam = load_sam(family, choice.model, precision=precision, device=choice.device)
+    sam = load_sam(
+        choice.family,
+        choice.model,
+        precision=choice.precision,
+        device=choice.device,
+        weights=choice.weights,
+    )
     smallest = _smallest(choice)
-    is_known = smallest is not None or choice.model == file.models[0]
-    known = file if is_known else replace(file, training_images=None)
-    heads = _heads(replace(choice, file=known), sam)
+    heads = _heads(choice, sam)
+    if smallest is None and choice.model != heads.models[0]:
+        heads = replace(heads, training_images=None)
     predictor = UncertainPredictor(sam, heads, smallest=smallest, **postprocessing)
     if choice.embeddings:
         predictor.stored_images = EmbeddingStores(
-            choice.embeddings, family, choice.model, smallest=file.models[0], precision=precision
+            choice.embeddings,
+            choice.record,
+            smallest=checkpoint(choice.family, heads.models[0]),
+            precision=choice.precision,
         )
     return predictor
 
@@ -181,11 +196,13 @@ def check_fit(choice: ModelChoice, *, strict: bool = True) -> None:
     Heads that learned from another family, extraction version, precision or weights are a
     ``DataError``, or a warning unless ``strict``.
     """
+    if choice.heads is None:
+        return
     expected = {
         "family": choice.family,
         "extract_version": head_version(VERSIONS["extract"]),
         "precision": choice.precision,
-        f"weights_{choice.model}": checkpoint(choice.family, choice.model).sha256 or "not listed",
+        f"weights_{choice.model}": choice.record.digest,
     }
     try:
         head_file.check_card(choice.heads, choice.card, expected)
@@ -199,22 +216,28 @@ def _smallest(choice: ModelChoice) -> Sam | None:
     """Load the smallest model of the heads, to compare images with training images.
 
     None if the heads hold no statistics of training images, if the model is the smallest model, or
-    if the weights of the smallest model are not in the folder of checkpoints.
+    if the weights of the smallest model, those that the heads learned from, are not in the folder
+    of checkpoints.
     """
-    family, smallest = choice.family, choice.file.models[0]
-    if choice.file.training_images is None or choice.model == smallest:
+    if choice.file is None or choice.file.training_images is None:
         return None
-    if not checkpoint(family, smallest).path.is_file():
+    smallest = checkpoint(choice.family, choice.file.models[0])
+    is_other = choice.card[f"weights_{smallest.model}"] != smallest.digest
+    if choice.model == smallest.model or is_other or not smallest.path.is_file():
         return None
-    return load_sam(family, smallest, precision=choice.precision, device=choice.device)
+    return load_sam(choice.family, smallest.model, precision=choice.precision, device=choice.device)
 
 
 def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
     """Make the heads of a choice for its model, after checks of their card and shapes.
 
-    Heads for tokens of another width, of an unknown kind, or incomplete heads are an error.
+    Without heads, the result says so. Heads for tokens of another width, of an unknown kind, or
+    incomplete heads are an error.
     """
     path, file, model = choice.heads, choice.file, choice.model
+    if path is None or file is None:
+        models = models_of(choice.family)
+        return ProposalHeads(choice.family, model, models, None, {}, no_heads=choice.no_heads)
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
     is_mini = file.card["family"] == DRAWN
     kind = file.card["kind"]

@@ -1,7 +1,5 @@
 """Converts the heads that the authors of UncertainSAM publish to a head file."""
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -25,13 +23,6 @@ THEIR_NAMES: Final[Mapping[str, str]] = {
     for name in HEAD_SET.objectives(models_of("sam2"))
 }
 """Objective of a head -> folder of the authors' file ``model.pth`` for it."""
-
-
-FAULTS: Final = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, AttributeError),
-    *(ValueError, TypeError),
-)
-"""Types of the errors that PyTorch raises for a file that holds no tensors of a head."""
 
 
 def read_published(folder: Path, family: str) -> HeadFile:
@@ -68,18 +59,18 @@ def read_published(folder: Path, family: str) -> HeadFile:
 
 
 def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
-    import torch  # noqa: PLC0415 - takes seconds, which `usam heads --help` need not wait
+    # Imported late: torch takes seconds, which `usam heads --help` need not wait.
+    from stages.extraction.models import read_weights  # noqa: PLC0415
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles, which torch then refuses
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        head = {str(name): tensor.float().numpy() for name, tensor in tensors.items()}
-        check_head(objective, head)
+        tensors = read_weights(path, "a head")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"published heads must have {path}, got no such file") from error
-    except FAULTS as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise WeightsError(f"{path} must hold the tensors of a head, got: {reason}") from error
+    try:
+        head = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+        check_head(objective, head)
+    except (ValueError, TypeError) as error:  # PyTorch's for a sparse tensor is the second
+        raise WeightsError(f"{path} must hold the tensors of a head, got: {error}") from error
     hidden = len(head["layers.0.bias"])
     if hidden != HIDDEN:
         raise WeightsError(f"{path} must be {HIDDEN} wide, got {hidden}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.embeddings import StoredEmbedding
 from stages.settings.versions import VERSIONS
-from storage.checkpoints.weights import checkpoint
+from storage.checkpoints.weights import Checkpoint
 from storage.errors import StoreError
 from storage.store.embedding_rows import STATISTICS, image_rows, read_embedding
 from storage.store.opening import naming_damage, open_embeddings
@@ -50,11 +50,13 @@ class EmbeddingStores:
     ----------
     places
         Stores of embeddings, one or more by the model, others by the smallest model.
-    family, model, precision
-        The model whose embeddings are needed, and the precision of all stores.
+    weights
+        Weights of the model whose embeddings are needed.
     smallest
-        Name of the smallest model, whose encoder tells whether an image is unlike the training
+        Weights of the smallest model, whose encoder tells whether an image is unlike the training
         images of heads.
+    precision
+        Precision of all stores.
 
     Raises
     ------
@@ -66,33 +68,37 @@ class EmbeddingStores:
     def __init__(
         self,
         places: Sequence[str | Path],
-        family: str,
-        model: str,
+        weights: Checkpoint,
         *,
-        smallest: str,
+        smallest: Checkpoint,
         precision: str,
     ) -> None:
         self._by_model: dict[str, list[tuple[xarray.Dataset, Mapping[str, int]]]] = {}
         for place in places:
             embeddings = open_embeddings(place)
             signature = embeddings.attrs["signature"]
-            of_model = smallest if signature.get("model") == smallest else model
+            is_other = signature.get("model") == smallest.model != weights.model
+            of_model = smallest if is_other else weights
             expected = {
                 "embed_version": VERSIONS["embed"],
-                "family": family,
-                "model": of_model,
-                "weights": checkpoint(family, of_model).sha256 or "not listed",
+                "family": weights.family,
+                "model": of_model.model,
+                "weights": of_model.digest,
                 "precision": precision,
             }
             difference = compare(signature, expected)
             if difference is not None:
                 raise StoreError(f"{place} was written under other inputs ({difference})")
-            self._by_model.setdefault(of_model, []).append((embeddings, image_rows(embeddings)))
-        if model not in self._by_model:
+            self._by_model.setdefault(of_model.model, []).append(
+                (embeddings, image_rows(embeddings))
+            )
+        if weights.model not in self._by_model:
             stores = ", ".join(map(str, places))
-            raise StoreError(f"embeddings must be by the model {model}, got {stores} by {smallest}")
-        self._model = model
-        self._smallest = smallest
+            raise StoreError(
+                f"embeddings must be by the model {weights.model}, got {stores} by {smallest.model}"
+            )
+        self._model = weights.model
+        self._smallest = smallest.model
 
     def embedding(self, pixels_sha256: str) -> StoredEmbedding | None:
         """Embedding of an image by the model; None if no store has the image."""

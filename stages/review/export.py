@@ -82,7 +82,7 @@ def _write_coco(file: TextIOBase, queue: ReviewQueue, *, as_polygons: bool) -> i
 def _annotation(number: int, candidate: Candidate, *, as_polygons: bool) -> dict[str, Any]:
     reviewed = {
         "segmentation": candidate.segmentation,
-        "score": candidate.expected_iou,
+        "score": candidate.score,
         "attributes": candidate.attributes,
     }
     annotation = coco_annotation(number, {**candidate.entry, **reviewed})
@@ -179,7 +179,7 @@ def _region(queue: ReviewQueue, candidate: Candidate) -> dict[str, Any]:
     region = brush_region(
         candidate.mask,
         [_label(queue, candidate.entry["category_id"])],
-        candidate.expected_iou,
+        candidate.score,
         from_name="label",
         to_name="image",
     )

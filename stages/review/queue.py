@@ -14,7 +14,7 @@ from pipeline.iou_errors import IouErrors
 from pipeline.review import Remaining, remaining, review_order
 from stages.review.decisions import REMOVE, SKIP, Decision, Decisions, MaskKey
 from storage.datasets.coco import CocoPrompt, PromptedImage
-from storage.outputs.coco_results import BEGINS, KeptResults, places_of
+from storage.outputs.coco_results import BEGINS, KeptResults, has_no_heads, places_of
 from storage.rle import area_rle, decode_rle
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class Candidate:
         return decode_rle(self.segmentation["counts"], *self.segmentation["size"])
 
     @property
-    def expected_iou(self) -> float:
-        """Expected IoU of ``segmentation``."""
+    def score(self) -> float:
+        """Expected IoU of ``segmentation``; without heads, SamScore times stability."""
         if self.decision is not None and self.decision.expected_iou is not None:
             return self.decision.expected_iou
         return float(self.entry["score"])
@@ -115,7 +115,8 @@ class Candidate:
     def attributes(self) -> dict[str, float | bool | str]:
         """Attributes of the mask as ``usam predict-coco`` writes them, and three of its review.
 
-        The three are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
+        The three are ``expected_iou`` (with heads), ``reviewed``, and ``decision``, which is empty
+        without one.
         A mask that replaces another has no ``sam_score`` and no gains: these are of the other mask.
         """
         is_replaced = self.replacing is not None
@@ -125,7 +126,7 @@ class Candidate:
                 for name, value in self.entry["attributes"].items()
                 if not (is_replaced and name.startswith(("sam_score", "gain_")))
             },
-            "expected_iou": self.expected_iou,
+            **({} if has_no_heads(self.entry) else {"expected_iou": self.score}),
             "reviewed": self.decision is not None and self.decision.is_reviewed,
             "decision": "" if self.decision is None else self.decision.decision,
         }
@@ -161,10 +162,13 @@ class ReviewQueue:
         *,
         stop_at: float,
         errors: IouErrors | None = None,
+        has_heads: bool = True,
     ) -> None:
         self.source = source
         self.stop_at = stop_at
         self.errors = errors
+        self.has_heads = has_heads
+        """Whether scores are expected IoUs; otherwise they are SamScores times stability."""
         self._results = results
         self._decisions = decisions
         numbers = [_numbers(results.results_of(image.image_id)) for image in source.prompted]

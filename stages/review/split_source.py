@@ -19,7 +19,7 @@ from stages.predictor.model_choice import ModelChoice
 from stages.review.queue import Source
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import eval_settings
+from stages.settings.signatures import eval_settings, weights_record
 from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
@@ -122,16 +122,27 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
     """Make a function that returns the selected masks of an image from the cache.
 
     The function ignores the pixels. Its masks answer the click ``center``, in the order of the
-    image's objects; their score is the IoU that the heads of ``choice`` expect.
+    image's objects; their score is the IoU that the heads of ``choice`` expect or, without heads,
+    SamScore times stability.
     """
     params = read_params()
+    record = weights_record(params.extract, choice.model)
+    if record is not None and record.digest != choice.record.digest:
+        raise ParamsError(
+            f"--weights must be {record.path}, with which the masks of the cache were made, got "
+            f"{choice.record.path}"
+        )
     identity = [default_view("identity")]
     settings = eval_settings(params.extract, split, (choice.model,), identity, params.extra_prompts)
     cells = open_cells(split, settings, with_masks=True, cache=cache_location())
-    check_card(choice.heads, choice.card, cells.head_origin)
     cell = cells.by_name[choice.model, "identity"]
     sam_score = cell.proposals().sam_score
-    expected_iou = expected_ious(cell, head_set_of(choice.card), choice.file)
+    if choice.heads is None or choice.file is None:
+        score = sam_score * cell.scores("stability_score")[:, CENTER]
+    else:
+        check_card(choice.heads, choice.card, cells.head_origin)
+        score = expected_ious(cell, head_set_of(choice.card), choice.file)
+    has_heads = choice.file is not None
     rows_of = _rows_of(cells.table)
     made_by = {"family": choice.family, "model": choice.model}
 
@@ -139,13 +150,14 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
         selected = int(sam_score[row].argmax())
         size = {"height_px": image.image.height_px, "width_px": image.image.width_px}
         mask = foreground(cell.mask_code(row)[CENTER, selected], **size)
-        iou = float(expected_iou[row, selected])
+        of_mask = float(score[row, selected])
+        iou = of_mask if has_heads else None
         return {
             "image_id": image.image_id,
             "category_id": prompt.category_id,
             "annotation_id": prompt.annotation_id,
             "segmentation": coco_masks.rle(mask),
-            "score": iou,
+            "score": of_mask,
             "uncertainty": _uncertainty(iou, float(sam_score[row, selected])) | made_by,
         }
 
@@ -164,7 +176,7 @@ def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
     }
 
 
-def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]:
+def _uncertainty(expected_iou: float | None, sam_score: float | None) -> dict[str, Any]:
     """Values of ``Uncertainty`` for a mask of the cache, in the form of JSON.
 
     No model runs: the advice is ``NONE``; ``unlike_training`` and ``caution`` are None. So is
@@ -172,7 +184,7 @@ def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]
     """
     return {
         "sam_score": sam_score,
-        "expected_iou": {"own": expected_iou},
+        "expected_iou": None if expected_iou is None else {"own": expected_iou},
         "advice": Advice(NONE, 0.0, expected_iou, {}).to_dict(),
         "unlike_training": None,
         "caution": None,

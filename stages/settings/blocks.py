@@ -14,6 +14,7 @@ from pipeline.heads.kinds import RANGES
 from pipeline.sam.families import FAMILIES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
+from storage.checkpoints.weights import FILE, RANDOM
 from storage.datasets.object_records import Masklets, Objects, Source
 from storage.datasets.readers import DATA_SETS, DataSet
 from storage.files.addresses import is_address
@@ -182,6 +183,23 @@ class PrepareParams:
     min_area_px: Count
 
 
+WEIGHTS: Final = re.compile(rf"{FILE}|{RANDOM.pattern}|.*/.*|.+\.(pt|pth|ckpt|bin|safetensors)")
+"""Setting of the weights of a model; a separator or an ending tells a path from a word."""
+
+_WEIGHTS_RULE: Final = (
+    "file, random-SEED, a path (with / or *.pt, *.safetensors), or a mapping of models to these"
+)
+
+
+def _check_weights(value: object) -> object:
+    by_model = value if isinstance(value, Mapping) else {"": value}
+    texts = [*by_model, *by_model.values()]
+    is_text = all(isinstance(text, str) for text in texts)
+    if not (is_text and all(map(WEIGHTS.fullmatch, by_model.values()))):
+        raise PydanticCustomError("text", "Text should be {rule}", {"rule": _WEIGHTS_RULE})
+    return value
+
+
 @strict
 class ExtractParams:
     """Settings of ``extract`` and ``extract_train``: models, precision, batches, shards, device.
@@ -191,14 +209,17 @@ class ExtractParams:
     """
 
     family: Annotated[str, one_of(tuple(FAMILIES))]
-    weights: Annotated[
-        str, text(re.compile(r"file|random-(0|[1-9][0-9]{0,9})").fullmatch, "file or random-SEED")
-    ]
+    weights: Annotated[str | Mapping[str, str], BeforeValidator(_check_weights)]
+    """Weights of all models, or by model; those of other models are ``file``."""
     precision: Literal["fp32", "bf16"]
     encoder_batch: Annotated[StrictInt, Field(ge=1, le=256)]
     decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]
     shard_objects: Annotated[StrictInt, Field(ge=1, le=4096)]
     device: Literal["auto", "cpu", "cuda"]
+
+    def __hash__(self) -> int:
+        """Hash of all settings: a mapping has none of its own."""
+        return hash(repr(self))
 
 
 @strict

@@ -15,6 +15,7 @@ from pipeline.vocabulary import ABLATIONS, OWN_ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
+from storage.checkpoints.weights import FILE, seed_of
 from storage.errors import DataError, listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE
@@ -94,6 +95,7 @@ class Params:
                 f"models must be some of {', '.join(family)}, in this order, got "
                 f"{', '.join(map(shown, self.models))}"
             )
+        self._check_weights(family)
         for model in self.embeddings.models:
             if model not in self.models:
                 raise ValueError(
@@ -105,6 +107,21 @@ class Params:
             raise ValueError(
                 f"objectives must be [{', '.join(learned)}], what heads learn of these models, got "
                 f"[{', '.join(map(shown, self.objectives))}]"
+            )
+
+    def _check_weights(self, family: Sequence[str]) -> None:
+        weights = self.extract.weights
+        for model in () if isinstance(weights, str) else weights:
+            if model not in family:
+                raise ValueError(
+                    f"extract.weights must be by models of the family ({', '.join(family)}), got "
+                    f"{shown(model)}"
+                )
+        is_path = isinstance(weights, str) and weights != FILE and seed_of(weights) is None
+        if is_path and len(self.models) > 1:
+            raise ValueError(
+                f"extract.weights must be by model ({self.models[0]}: {weights}), since a file has "
+                f"the weights of one, got one file for {', '.join(self.models)}"
             )
 
     def _check_splits(self, key: str, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
-from storage.checkpoints.weights import checkpoint
+from storage.checkpoints.weights import FILE, Checkpoint, check_there, checkpoint, seed_of
 from storage.split.cell_name import CellName
 from storage.split.sharded_table import SHARD_IMAGES
 from storage.store.signature import versions
@@ -145,20 +145,33 @@ def _settings_of(params: ExtractParams, names: Iterable[CellName]) -> Settings:
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
-    """Text for a model's weights in a signature; no weights are read.
+    """Text for a model's weights in a signature.
 
-    It is ``random, seed <seed>``, the listed sha256 of the weights file, or ``not listed``.
+    It is ``random, seed <seed>``, the sha256 of the weights file, or ``not listed``. Of weights
+    files, only those of the user are read, and these only if no ``digest_path`` has their sha256.
+
+    Raises
+    ------
+    WeightsError
+        If a file of the user is missing, and no ``digest_path`` has its sha256.
     """
-    seed = weights_seed(params)
-    if seed is not None:
-        return f"random, seed {seed}"
-    return checkpoint(params.family, model).sha256 or "not listed"
+    record = weights_record(params, model)
+    if record is None:
+        return f"random, seed {seed_of(weights_of(params, model))}"
+    check_there(record)
+    return record.digest
 
 
-def weights_seed(params: ExtractParams) -> int | None:
-    """Seed of random weights; None if the weights come from the family's files."""
-    kind, _, seed = params.weights.partition("-")
-    return int(seed) if kind == "random" else None
+def weights_of(params: ExtractParams, model: str) -> str:
+    """Setting of the weights of a model: ``file``, ``random-SEED``, or the path of a file."""
+    weights = params.weights
+    return weights if isinstance(weights, str) else weights.get(model, FILE)
+
+
+def weights_record(params: ExtractParams, model: str) -> Checkpoint | None:
+    """Description of the weights file of a model; None if its weights are random."""
+    weights = weights_of(params, model)
+    return None if seed_of(weights) is not None else checkpoint(params.family, model, weights)
 
 
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """``usam demo``: serves the web page."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -50,17 +51,22 @@ def demo(
             model = model_options.model or signature.get("model")
             heads = [model_options.heads] if model_options.heads else []
             # Only PageState finds out which models the user's heads learned from.
-            installed = () if heads else models_there(family or DRAWN)
+            is_own = heads or model_options.weights
+            installed = () if is_own else models_there(family or DRAWN)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(
                 model=model,
                 heads=heads,
                 family=family,
+                weights=model_options.weights,
                 device=model_options.device,
                 precision=model_options.precision,
                 embeddings=embeddings,
                 images=images or _images_of(signature),
             )
+            for choice in page.models.choices.values():
+                if choice.no_heads:
+                    print(f"note: {choice.no_heads}", file=sys.stderr)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)
 

@@ -177,9 +177,10 @@ def _mask_values(
     uncertainty: Uncertainty, mask: Choice, bits: Float32[np.ndarray, "y x"]
 ) -> dict[str, Any]:
     values = uncertainty.proposal_values(mask.proposal)
+    iou = values["expected_iou"]
     return {
         **values,
-        "expected_iou": values["expected_iou"] | {"own": mask.expected_iou},
+        "expected_iou": iou and iou | {"own": mask.expected_iou},
         "area": float(mask.mask.mean()),
         "mask": mask_png(mask.mask),
         "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),

@@ -5,7 +5,7 @@ import csv
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
@@ -20,18 +20,17 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.answers import ReadImage, image_reader
 from stages.predictor.loading import load_chosen
-from stages.predictor.model_choice import choose_model, export_command
+from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.predictor.stored_images import signature_of
 from stages.review.queue import ReviewQueue
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.open_images import OpenImage, OpenImages, thumbnail_png
-from storage.checkpoints.weights import models_there
+from storage.checkpoints.weights import FILE, models_there
 from storage.datasets.object_records import ImageRecord
 from storage.errors import DataError, ImageError, WeightsError, listed
 from storage.files.addresses import files_at, is_address
 from storage.files.store_files import Files
-from storage.head_files.head_file import HeadFile, family_heads, read_head_file, shipped_heads
-from storage.head_files.published_heads import published_families
+from storage.head_files.head_file import family_heads, shipped_heads
 from storage.images.image_files import Download, png_bytes, read_rgb
 from storage.store.opening import open_embeddings
 
@@ -39,53 +38,42 @@ if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True)
-class HeadChoice:
-    """Path and content of a head file that the page offers."""
+def label_of(choice: ModelChoice) -> str:
+    """Text for the page: family, train split and kind of the heads.
 
-    path: Path
-    file: HeadFile
+    The name of the file is added if it is not that of the family.
+    """
+    card, path = choice.card, choice.heads
+    if path is None:
+        return f"{choice.family}, no heads"
+    name = "" if path.stem == card["family"] else f" ({path.stem})"
+    best = ", best masks" if card["protocol"] == "best" else ""
+    return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
 
-    @property
-    def label(self) -> str:
-        """Text for the page: family, train split and kind of the heads.
 
-        The name of the file is added if it is not that of the family.
-        """
-        card = self.file.card
-        name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
-        best = ", best masks" if card["protocol"] == "best" else ""
-        return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Models that the heads learned from and whose weights are installed."""
-        installed = models_there(self.file.card["family"])
-        return tuple(model for model in self.file.models if model in installed)
+def installed_models(choice: ModelChoice) -> tuple[str, ...]:
+    """Known models whose weights are installed; with weights of the user, their model alone."""
+    if choice.weights != FILE:
+        return (choice.model,)
+    installed = models_there(choice.family)
+    return tuple(model for model in choice.known if model in installed)
 
 
 class Predictors:
-    """Predictors by head file and model; each is loaded when it is first needed, and stays loaded.
+    """Predictors by heads and model; each is loaded when it is first needed, and stays loaded.
 
-    The page names a head file by its file name without suffix; two of one name are a
-    ``ParamsError``. ``precision`` and ``embeddings`` are those of ``choose_model``.
+    The page names a head file by its file name without suffix, and no heads by ``none``; two of one
+    name are a ``ParamsError``. ``choices`` are the heads to offer, each with any of its models.
     """
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        *,
-        device: str = "auto",
-        precision: str | None = None,
-        embeddings: Sequence[str] = (),
-    ) -> None:
-        self._choose = partial(choose_model, device=device, precision=precision)
+    def __init__(self, choices: Sequence[ModelChoice], embeddings: Sequence[str] = ()) -> None:
         self._embeddings = {place: signature_of(place).get("model") for place in embeddings}
-        self.choices: dict[str, HeadChoice] = {}
-        for path in files:
-            if path.stem in self.choices:
-                raise ParamsError(f"files of heads must have names of their own, got {path.stem}")
-            self.choices[path.stem] = HeadChoice(path, read_head_file(path))
+        self.choices: dict[str, ModelChoice] = {}
+        for choice in choices:
+            name = "none" if choice.heads is None else choice.heads.stem
+            if name in self.choices:
+                raise ParamsError(f"files of heads must have names of their own, got {name}")
+            self.choices[name] = choice
         self._sams: dict[tuple[str, str, str], Sam] = {}
         self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
 
@@ -96,21 +84,20 @@ class Predictors:
         head file, a key of ``choices``.
         """
         check_known("heads", heads, self.choices)
-        check_known("model", model, self.choices[heads].file.models)
+        check_known("model", model, self.choices[heads].known)
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
 
-    def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
-        family = choice.file.card["family"]
+    def _loaded(self, choice: ModelChoice, model: str) -> UncertainPredictor:
         has_own = model in self._embeddings.values()
-        readable = (model, choice.file.models[0]) if has_own else ()
+        readable = (model, choice.known[0]) if has_own else ()
         places = [place for place, by_model in self._embeddings.items() if by_model in readable]
-        loaded = load_chosen(self._choose(family, model, choice.path, embeddings=places))
+        loaded = load_chosen(replace(choice, model=model, embeddings=tuple(places)))
         # Head sets share a model, and with it the encoding of an image.
-        loaded.sam = self._shared(family, model, loaded.sam)
+        loaded.sam = self._shared(choice.family, model, loaded.sam)
         if loaded.smallest is not None:
-            loaded.smallest = self._shared(family, choice.file.models[0], loaded.smallest)
+            loaded.smallest = self._shared(choice.family, choice.known[0], loaded.smallest)
         return loaded
 
     def _shared(self, family: str, model: str, sam: Sam) -> Sam:
@@ -119,28 +106,23 @@ class Predictors:
 
 def offered_heads(
     files: Sequence[Path], family: str | None, *, needs_weights: bool = True
-) -> list[Path]:
+) -> list[Path | None]:
     """Head files that the page offers: ``files``, then the family's default file if present.
 
-    None stands for both embedded families.
+    None as a family stands for both embedded families. None as a file stands for no heads.
 
-    Without any heads or, if ``needs_weights``, without weights of the family, the error names the
-    commands that fetch them.
+    Without weights of the family, if ``needs_weights``, the error names the command that fetches
+    them.
     """
     if family is None:
         return [*files, *map(shipped_heads, EMBEDDED)]
-    installed, missing = family_heads(family), {}
     if needs_weights and not models_there(family):
-        missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
-    if not files and not installed.is_file():
-        is_published = family in published_families()
-        missing["heads"] = f"usam heads fetch {family}" if is_published else export_command(family)
-    if missing:
         raise WeightsError(
-            f"the page must have {' and '.join(missing)} of {family}, got none: run "
-            f"{' && '.join(missing.values())}"
+            f"the page must have weights of {family}, got none: run "
+            f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
         )
-    return [*files, *([installed] if installed.is_file() else [])]
+    installed = family_heads(family)
+    return [*files, *([installed] if installed.is_file() else [])] or [None]
 
 
 T = TypeVar("T")
@@ -290,6 +272,8 @@ class PageState:
     family
         None takes the heads of both embedded families: those of drawn scenes for the page's scenes,
         those of photographs for files.
+    weights
+        Weights of the user for ``model``, which is then the only model.
     device, precision, embeddings
         As in ``choose_model``.
     images
@@ -305,6 +289,7 @@ class PageState:
         model: str | None = None,
         heads: Sequence[Path] = (),
         family: str | None = None,
+        weights: Path | None = None,
         device: str = "auto",
         precision: str | None = None,
         embeddings: Sequence[str] = (),
@@ -314,15 +299,20 @@ class PageState:
         if embeddings and not heads:
             family = family or signature_of(embeddings[0]).get("family")
         needs_weights = review is None or not review.source.cached_family
-        files = offered_heads(heads, family, needs_weights=needs_weights)
-        self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
+        choose = partial(choose_model, weights=weights, device=device, precision=precision)
+        if weights is None:
+            files = offered_heads(heads, family, needs_weights=needs_weights)
+            choices = [choose(None if path else family, None, path) for path in files]
+        else:
+            choices = [choose(family, model, next(iter(heads), None), embeddings=embeddings)]
+        self.models = Predictors(choices, embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
-        takes_both = family is None and not heads
+        takes_both = family is None and weights is None and not heads
         self.heads_of_files = PHOTOGRAPHS if takes_both else self.default_heads
         """Name of the heads for files that a user brings; scenes have ``default_heads``."""
         first = self.models.choices[self.default_heads]
-        self.model = model or next(iter(first.models), first.file.models[0])
+        self.model = model or next(iter(installed_models(first)), first.known[0])
         self.images = OpenImages()
         self.jobs = JobQueue("model")
         self.decoder = JobQueue("decoder")

@@ -22,7 +22,7 @@ from stages.review.decisions import REMOVE, Decisions, MaskKey, check_inputs, on
 from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
-from storage.checkpoints.weights import named_weights
+from storage.checkpoints.weights import FILE, named_weights
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import check_output, write_lines
@@ -203,8 +203,14 @@ def _queue(
     with stoppable(f"masks of finished images are kept in {folder}"):
         faults = [*source.faults, *_segment(source, choice, options, results)]
     _report(folder, len(source.prompted) + len(source.faults), faults)
-    errors = _errors(choice, source)
-    queue = ReviewQueue(source, results, decisions, stop_at=stop_at, errors=errors)
+    queue = ReviewQueue(
+        source,
+        results,
+        decisions,
+        stop_at=stop_at,
+        errors=_errors(choice, source),
+        has_heads=choice.file is not None,
+    )
     of_other_half = {*records} - {image.image_id for image in source.prompted}
     _note_unknown([key for key in queue.unknown if key[0] not in of_other_half])
     return queue
@@ -293,10 +299,12 @@ def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> Non
 
     endpoint = open_endpoint(host, port)
     with closing(endpoint.listener):
+        usual = (None, family_heads(choice.family))
         page = PageState(
             model=choice.model,
-            heads=[] if choice.heads == family_heads(choice.family) else [choice.heads],
+            heads=[choice.heads] if choice.heads not in usual else [],
             family=choice.family,
+            weights=None if choice.weights == FILE else Path(choice.weights),
             device=choice.device,
             precision=choice.precision,
             embeddings=[str(place) for place in choice.embeddings],

@@ -25,10 +25,14 @@ from stages.web import downloads, messages, open_images
 from stages.web.page_state import Page, PageState
 from storage.datasets.coco import GENERATED, CocoPrompt
 from storage.errors import counted
+from storage.outputs.coco_results import has_no_heads
 from storage.rle import area_rle
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
+
+DOUBT_WITHOUT: Final = "1 − SamScore × stability"
+"""The doubt that orders masks where there are no heads."""
 
 router: Final = APIRouter(prefix="/api/review", include_in_schema=False)
 
@@ -73,17 +77,18 @@ async def progress(page: Page, queue: Queue, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
 
     The rank of a mask is its place in the queue. The next mask is the first without a decision,
-    else a skipped mask after ``rank``; None if all are reviewed. For annotations, no mean IoU is
-    expected.
+    else a skipped mask after ``rank``; None if all are reviewed. For annotations and without heads,
+    no mean IoU is expected.
     """
     remaining = queue.remaining
+    expects_iou = queue.has_heads and not queue.source.has_annotations
     return {
         "start": page.start,
         "n_masks": len(queue),
         "n_left": remaining.n_masks,
         "n_skipped": queue.n_decided(SKIP),
-        "rest_iou": None if queue.source.has_annotations else remaining.rest_iou,
-        "whole_iou": None if queue.source.has_annotations else remaining.whole_iou,
+        "rest_iou": remaining.rest_iou if expects_iou else None,
+        "whole_iou": remaining.whole_iou if expects_iou else None,
         "may_stop": _stop_words(queue),
         "next": queue.next_after(rank),
         "name": queue.source.name,
@@ -98,7 +103,9 @@ def _stop_words(queue: ReviewQueue) -> str:
     if queue.source.has_annotations:
         return "An annotation to check is a claim to look at, not a verdict."
     why_not = ""
-    if queue.source.prompt in GENERATED:
+    if not queue.has_heads:
+        why_not = f"there are no heads, and masks are in the order of {DOUBT_WITHOUT}"
+    elif queue.source.prompt in GENERATED:
         why_not = "the heads were never tested on masks of everything"
     elif queue.errors is None:
         why_not = (
@@ -163,10 +170,12 @@ def _proposal(candidate: Candidate, inside: Bool[np.ndarray, "h w"]) -> dict[str
 
 
 def _words(candidate: Candidate) -> str:
-    """Text with the expected IoU of a mask; for an annotation, also its IoU with models' masks."""
+    """Text with the score of a mask; for an annotation, also its IoU with models' masks."""
     iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
     if candidate.is_empty:
         return "Empty mask"
+    if has_no_heads(candidate.entry):
+        return f"SamScore × stability {iou:.2f}"
     if "doubt" not in uncertainty:
         return f"Expected IoU {iou:.2f}"
     return f"Models expect IoU {iou:.2f}, reach {uncertainty['iou']:.2f}"

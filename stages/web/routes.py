@@ -19,6 +19,7 @@ from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.families import DRAWN
 from stages.predictor.card_entries import gate_words, set_words
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import (
@@ -29,7 +30,14 @@ from stages.web import (
     security,
     stateless,
 )
-from stages.web.page_state import HeadChoice, OfferedScene, Page, PageState, StoredImage
+from stages.web.page_state import (
+    OfferedScene,
+    Page,
+    PageState,
+    StoredImage,
+    installed_models,
+    label_of,
+)
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 T = TypeVar("T")
@@ -96,13 +104,13 @@ def _scene_values(number: int, scene: OfferedScene | StoredImage) -> dict[str, A
     return {"label": f"Scene {number + 1}", "file": f"scene-{number + 1}.png", "click": click}
 
 
-def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
+def _head_values(name: str, choice: ModelChoice) -> dict[str, Any]:
     return {
         "name": name,
-        "label": choice.label,
-        "models": choice.models,
-        "known": choice.file.models,
-        "knows_drawn_only": choice.file.card["family"] == DRAWN,
+        "label": label_of(choice),
+        "models": installed_models(choice),
+        "known": choice.known,
+        "knows_drawn_only": choice.family == DRAWN,
     }
 
 

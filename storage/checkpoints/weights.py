@@ -2,8 +2,10 @@
 
 import csv
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +13,7 @@ from typing import Final, Literal
 from pipeline.sam.families import FAMILIES, check_model, models_of
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
-from storage.folders import sha256_file
+from storage.folders import sha256_file, write_text
 from storage.paths import reinstall_command
 
 TABLES: Final = Path(__file__).parent
@@ -19,6 +21,12 @@ TABLES: Final = Path(__file__).parent
 
 META_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
 """Address of Meta's server of weights; a file is at ``<address>/<folder>/<file>``."""
+
+FILE: Final = "file"
+"""Setting of weights: the file that the family's table lists."""
+
+RANDOM: Final = re.compile("random-(0|[1-9][0-9]{0,9})")
+"""Setting of weights: random ones, by their seed. Any other setting is the path of a file."""
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
 """State of a weights file: its sha256 is as listed; the file is absent; its sha256 differs from the
@@ -39,7 +47,9 @@ class Checkpoint:
         comes with this package.
     sha256
         From the table. For a file from Hugging Face without a listed sha256, it is recorded on
-        first use.
+        first use. For a file of the user, it is that of ``digest_path`` or else of the file.
+    own
+        Path of a file of the user, whose weights replace those of the family; None for these.
     """
 
     family: str
@@ -49,10 +59,13 @@ class Checkpoint:
     folder: str
     size_bytes: int
     sha256: str | None
+    own: Path | None = None
 
     @property
     def path(self) -> Path:
         """Path of the weights file: in the package for ``mini``, else below ``checkpoints``."""
+        if self.own is not None:
+            return self.own
         if not self.folder:
             return TABLES / f"{self.family.replace('-', '_')}_weights" / self.file
         return Path("checkpoints", self.family, self.file)
@@ -63,13 +76,18 @@ class Checkpoint:
         return "/" in self.folder
 
     @property
+    def digest(self) -> str:
+        """The sha256, or ``not listed``, as signatures and cards of heads have it."""
+        return self.sha256 or "not listed"
+
+    @property
     def digest_path(self) -> Path:
         """Path of the file that records the sha256 if the table lists none; git tracks the file."""
         return self.path.with_name(f"{self.file}.sha256")
 
 
-def checkpoint(family: str, model: str) -> Checkpoint:
-    """Describe the weights file of a model.
+def checkpoint(family: str, model: str, weights: str = FILE) -> Checkpoint:
+    """Describe the weights file of a model: the family's or, by its path, a file of the user.
 
     If the table lists no sha256 of a file from Hugging Face, it is read from ``digest_path``, which
     is written now if the weights file is there. Raises a WeightsError if the family or its model is
@@ -90,7 +108,61 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         size_bytes=int(line["bytes"]),
         sha256=line["sha256"] or None,
     )
+    if weights != FILE:
+        return _of_user(record, Path(weights))
     return record if record.sha256 or not record.is_on_hub else _recorded(record)
+
+
+def seed_of(weights: str) -> int | None:
+    """Seed of random weights, whose setting is ``random-SEED``; None for other settings.
+
+    >>> seed_of("random-3"), seed_of("file"), seed_of("mine.pt")
+    (3, None, None)
+    """
+    return int(weights.removeprefix("random-")) if RANDOM.fullmatch(weights) else None
+
+
+def _of_user(record: Checkpoint, path: Path) -> Checkpoint:
+    """Return ``record`` with a file of the user, and the sha256 in ``digest_path`` or of the file.
+
+    The sha256 is None if neither is there.
+    """
+    own = replace(record, file=path.name, folder="", own=path, sha256=None)
+    if own.digest_path.exists():
+        return _recorded(own)
+    if not path.is_file():
+        return own
+    stat = path.stat()
+    return replace(own, sha256=_sha256_of(path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@lru_cache(maxsize=16)
+def _sha256_of(path: Path, *_state: int) -> str:
+    """Sha256 of a file, which is read again only if its state has changed: a file may be large."""
+    return sha256_file(path)
+
+
+def check_there(record: Checkpoint) -> None:
+    """Refuse a file of the user that is not there and whose sha256 no ``digest_path`` has."""
+    if record.own is not None and record.sha256 is None:
+        raise WeightsError(f"{record.path} must exist, got no file: {remedy_of(record)}")
+
+
+def record_digest(record: Checkpoint) -> None:
+    """Write ``digest_path`` of a file of the user, so that the file cannot change unnoticed.
+
+    Nothing is written for files of the family. Raises a WeightsError if the folder of the file
+    cannot be written to.
+    """
+    if record.own is None or record.sha256 is None or record.digest_path.exists():
+        return
+    try:
+        write_text(record.digest_path, f"{record.sha256}\n")
+    except OSError as error:
+        raise WeightsError(
+            f"{record.digest_path} must be writable, to keep the sha256 of the weights, got "
+            f"{error.strerror}: link {record.path} into this project, and name the link"
+        ) from error
 
 
 def _recorded(record: Checkpoint) -> Checkpoint:
@@ -112,8 +184,10 @@ def _there(record: Checkpoint) -> Path | None:
 
     None if it is in neither. Its sha256 is not checked.
     """
-    if record.path.exists():
+    if record.path.is_file():
         return record.path
+    if record.own is not None:
+        return None
     cache = _hub_cache()
     if record.sha256:  # Hugging Face names large files by their sha256, in every repository
         for blob in cache.glob(f"models--*/blobs/{record.sha256}"):
@@ -169,16 +243,17 @@ def state(record: Checkpoint) -> State:
     return "intact" if is_intact(path, record.sha256) else "damaged"
 
 
-def verified_weights(family: str, model: str) -> tuple[Path, str]:
+def verified_weights(family: str, model: str, weights: str = FILE) -> tuple[Path, str]:
     """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
 
-    If the file is missing, a file that Hugging Face's library has downloaded is used. Nothing is
-    downloaded. Raises a WeightsError if the name is unknown, no sha256 is listed, the file is
+    ``weights`` may be the path of a file of the user, which is compared with ``digest_path``. If a
+    file of the family is missing, one that Hugging Face's library has downloaded is used. Nothing
+    is downloaded. Raises a WeightsError if the name is unknown, no sha256 is listed, the file is
     missing (the message has the command that fetches it), or it has another sha256 (both are
     named).
     """
-    record = checkpoint(family, model)
-    if record.sha256 is None and not record.is_on_hub:
+    record = checkpoint(family, model, weights)
+    if record.sha256 is None and not record.is_on_hub and record.own is None:
         raise WeightsError(
             f"weights of {family} {model} must have a sha256 in storage/checkpoints/{family}.csv, "
             "got none: the family has no trained weights yet, set extract.weights to random-0"
@@ -191,7 +266,7 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
         remedy = remedy_of(record)
         if record.is_on_hub and path == record.path:
             remedy = f"remove it and {remedy}"
-        if record.digest_path.exists():
+        if record.digest_path.exists() and record.own is None:
             remedy += f", or remove {record.digest_path} to use it"
         raise WeightsError(f"{path} must have sha256 {record.sha256}, got {sha256}: {remedy}")
     return path, sha256
@@ -199,8 +274,12 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 def models_there(family: str) -> tuple[str, ...]:
     """Models of a family whose weights files are on the disk, intact or not, the smallest first."""
-    records = zip(models_of(family), checkpoints(family), strict=True)
-    return tuple(model for model, record in records if _there(record) is not None)
+    return tuple(record.model for record in checkpoints(family) if is_there(record))
+
+
+def is_there(record: Checkpoint) -> bool:
+    """Whether a weights file is on the disk, intact or not."""
+    return _there(record) is not None
 
 
 def fetch(record: Checkpoint, *, advance: Callable[[int], object] = int) -> Path:
@@ -266,6 +345,10 @@ def _fetch_from_hub(record: Checkpoint) -> Path:
 
 def remedy_of(record: Checkpoint) -> str:
     """Part of a message: the command that brings a missing or damaged weights file."""
+    if record.own is not None:
+        is_known = record.digest_path.exists()
+        other = "give other weights a file name of their own"
+        return f"bring that file back, or {other}" if is_known else "name a file that is there"
     if record.folder:
         return f"run usam checkpoints fetch {record.family} --model {record.model}"
     return reinstall_command(record.path)

@@ -53,17 +53,22 @@ def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Attributes of a mask, numbers by which annotation tools filter and sort.
 
     The keys are those of ``LOWEST_FIRST``; an attribute that is not known for the mask is left out.
-    ``result`` has a ``score``, the expected IoU of its mask, and an ``uncertainty``, as the
-    predictor describes a mask.
+    ``result`` has a ``score``, the expected IoU of its mask if there are heads, and an
+    ``uncertainty``, as the predictor describes a mask.
     """
     uncertainty = result["uncertainty"]
     values = {
-        "expected_iou": result["score"],
+        "expected_iou": None if has_no_heads(result) else result["score"],
         **{f"gain_{name}": gain for name, gain in uncertainty["advice"]["gains"].items()},
         "sam_score": uncertainty["sam_score"],
         "unlike_training": uncertainty.get("unlike_training"),
     }
     return {name: values[name] for name in LOWEST_FIRST if values.get(name) is not None}
+
+
+def has_no_heads(result: Mapping[str, Any]) -> bool:
+    """Whether no heads judged a mask: its score is then no expected IoU."""
+    return result["uncertainty"].get("expected_iou", {}) is None
 
 
 def write_list(file: TextIOBase, entries: Iterable[Mapping[str, Any]]) -> int:

@@ -41,7 +41,8 @@ def random_images() -> dict[str, np.ndarray]:
 
 def stores_at(place: str | Path) -> EmbeddingStores:
     """The opened store; it has embeddings of both models that a predictor asks."""
-    return EmbeddingStores([place], FAMILY, MODEL, smallest=MODEL, precision=PRECISION)
+    record = checkpoint(FAMILY, MODEL)
+    return EmbeddingStores([place], record, smallest=record, precision=PRECISION)
 
 
 def test_the_first_click_from_a_store_takes_no_encoding(

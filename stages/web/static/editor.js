@@ -449,7 +449,7 @@ export class Editor {
     const answer = this.#unpacked.get(object.number)?.answer;
     if (!answer) return { short: "–", long: "no mask" };
     const iou = this.#page.shownIou(answer, this.#chosenOf(object));
-    return { short: iou, long: `expected IoU ${iou}` };
+    return { short: iou, long: `${answer.proposals[0].expected_iou ? "expected IoU" : "SamScore"} ${iou}` };
   }
 
   #key(key) {

@@ -28,9 +28,14 @@ const signed = (gain) => {
 export const modelWords = (name) => name.replace("_", " ");
 
 // Where the heads cannot judge an image, every number of theirs is marked.
-const doubt = ({ can_judge: canJudge }) => (canJudge ? "" : "?");
+const doubt = ({ can_judge: canJudge, proposals }) => (canJudge || !proposals[0].expected_iou ? "" : "?");
 
-export const shownIou = (answer, k) => answer.proposals[k].expected_iou.own.toFixed(2) + doubt(answer);
+// Without heads, no IoU is expected: SamScores are shown in its place.
+const scoreWords = ({ expected_iou: iou }) => (iou ? "expected IoU" : "SamScore");
+
+export const scoreOf = ({ expected_iou: iou, sam_score: samScore }) => (iou ? iou.own : samScore);
+
+export const shownIou = (answer, k) => scoreOf(answer.proposals[k]).toFixed(2) + doubt(answer);
 
 // What the chosen mask is expected to gain over the selected one; empty for any other mask.
 export function gainWords({ choice, selected }, k) {
@@ -64,7 +69,8 @@ export function offerCosts(usual, changed) {
 }
 
 function because(answer) {
-  const { selected, advice, choice } = answer;
+  const { selected, advice, choice, proposals } = answer;
+  if (!proposals[0].expected_iou) return `Proposal ${selected} has the highest SamScore.`;
   const after = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${shownIou(answer, selected)}`;
   if (!answer.can_judge) return `${of}, but the heads cannot judge this image.`;
@@ -133,11 +139,11 @@ function showProposals(answer, chosen, editor) {
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
     const gain = gainWords(answer, k);
     const mark = k === answer.selected ? ", highest SamScore" : gain && `, ${gain}`;
-    input.ariaLabel = `${capital(maskWords(k))}, expected IoU ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
+    input.ariaLabel = `${capital(maskWords(k))}, ${scoreWords(proposal)} ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
     input.addEventListener("change", () => editor.choose(k));
     const canvas = editor.thumbnail(k);
     canvas.ariaHidden = "true";
-    const lines = ["expected IoU", maskWords(k), k === answer.selected ? "selected" : gain].filter(Boolean);
+    const lines = [scoreWords(proposal), maskWords(k), k === answer.selected ? "selected" : gain].filter(Boolean);
     const under = element("small", {}, ...lines.flatMap((line) => [line, element("br")]));
     return element("label", { className: "proposal" }, input, canvas, element("b", {}, iou), under);
   });
@@ -164,7 +170,7 @@ function showGains(proposal, mark = "") {
   const hasLarger = !byId("asking").parentElement.hidden;
   const sources = Object.entries(SOURCES).filter(([source]) => source !== "model" || hasLarger);
   const rows = sources.flatMap(([source, [name, words]]) => {
-    const gains = [proposal?.gap[source] ?? null, proposal?.direct_gap[source] ?? null];
+    const gains = [proposal?.gap?.[source] ?? null, proposal?.direct_gap?.[source] ?? null];
     const [gap, direct] = gains.map((gain) => (gain === null ? "–" : signed(gain) + mark));
     const head = element("th", { scope: "row" }, `${name} `, element("span", { className: "muted small" }, words));
     const first = element("td", { className: "numbers" }, element("b", {}, gap));

@@ -3,7 +3,7 @@
 import { ask, askJson, Waiting } from "./requests.js";
 import { byId, isRefused, showBusy, tell } from "./status.js";
 import { Editor, element } from "./editor.js";
-import { gainWords, placeOf } from "./panel.js";
+import { gainWords, placeOf, scoreOf } from "./panel.js";
 
 const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
@@ -48,7 +48,7 @@ async function askAbout(prompts, signal) {
 // Whether the mask is the one of the queue, which needs no model, even before it is drawn.
 const isOfQueue = () => !usesModel && same(editor.active, current.prompt);
 
-const iouOf = ({ expected_iou: { own } }) => own;
+const iouOf = scoreOf;
 
 // Number of the best proposal that is not selected; after that, of the next mask.
 function otherOf({ selected, proposals }, isFirst) {
@@ -183,7 +183,8 @@ function changed() {
   const isOwn = isOfQueue();
   const iou = iouOf(answer.proposals[chosen]).toFixed(2);
   const gain = gainWords(answer, chosen);
-  byId("words").textContent = isOwn ? current.words : `Expected IoU ${iou}${gain && `, ${gain}`}`;
+  const score = answer.proposals[chosen].expected_iou ? "Expected IoU" : "SamScore";
+  byId("words").textContent = isOwn ? current.words : `${score} ${iou}${gain && `, ${gain}`}`;
   byId("because").textContent = isOwn ? becauseOf(current) : `Mask ${chosen + 1} of ${answer.proposals.length} of the model: Keep takes it.`;
   const caution = isOwn ? current.caution : answer.caution;
   byId("caution").textContent = caution ?? "";

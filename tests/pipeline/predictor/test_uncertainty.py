@@ -248,6 +248,7 @@ def test_where_no_choice_is_offered_the_best_mask_is_the_selected_one(
 def test_the_advice_is_about_the_selected_proposal() -> None:
     found = choosing().predict_uncertainty(**CLICK)
     assert found.choice is not None
+    assert found.choice.expected_iou is not None
     own = float(found.expected_iou.own[found.selected])
     gains = {
         "model": found.direct_gap.by_name["model"][found.selected],

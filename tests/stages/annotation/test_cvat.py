@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cvat_cli._internal.agent import get_function_driver_class
 from cvat_cli._internal.agent_driver import set_worker_current_function
 from cvat_cli._internal.agent_driver_interaction import AgentInteractionFunctionDriver
@@ -29,7 +30,7 @@ from stages.predictor.loading import load_predictor
 from stages.review.export import export_queue
 from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import NO_BEST, drawn, write_random_heads
+from tests.fixtures.predictors import NO_BEST, built_mini, drawn, write_random_heads
 from tests.fixtures.reviews import written_queue
 
 PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
@@ -125,8 +126,27 @@ def test_the_best_mask_is_the_one_that_the_heads_choose() -> None:
     assert float(confidence["value"]) == pytest.approx(found.choice.expected_iou, abs=1e-4)
 
 
-def predicted(family: str = "mini-photos", **asked: Any) -> Uncertainty:  # noqa: ANN401
-    predictor = load_predictor(family, "tiny")
+def test_without_heads_confidence_is_samscore_times_stability(tmp_path: Path) -> None:
+    weights = str(tmp_path / "mine.pt")
+    torch.save({name: 1.01 * value for name, value in built_mini().state_dict().items()}, weights)
+    found = predicted("mini", weights=weights, point_coords=[[120, 80]], point_labels=[1])
+    (shape,) = Agent(family="mini", weights=weights).answer(pos_points=[(120, 80)])
+    (confidence,) = shape["attributes"]
+    score = found.sam_score[found.selected] * found.stability[found.selected]
+    assert float(confidence["value"]) == pytest.approx(score, abs=1e-4)
+    everything = created(family="mini", weights=weights, everything="shape", **GRID)
+    least = SimpleNamespace(conf_threshold=0.3, conv_mask_to_poly=False)
+    shapes = everything.detect(least, Image.fromarray(drawn()))
+    assert shapes
+    assert all(shape.score >= 0.3 for shape in shapes)
+
+
+def predicted(
+    family: str = "mini-photos",
+    weights: str | None = None,
+    **asked: Any,  # noqa: ANN401
+) -> Uncertainty:
+    predictor = load_predictor(family, "tiny", weights=weights)
     predictor.set_image(drawn())
     return predictor.predict_uncertainty(**asked)
 

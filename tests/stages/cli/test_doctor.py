@@ -162,7 +162,7 @@ def test_weights_that_are_not_there_have_the_command_that_fetches_them(
         (
             ["--family", "sam2.1"],
             "ok",
-            "no predictions: heads of sam2.1 must be given as a file",
+            "heads        none: there are no heads of sam2.1, so nothing is",
             "",
         ),
         (["--family", "sam2.1", "--heads", str(SHIPPED)], "!!", "mini -> sam2.1", "of sam2.1"),

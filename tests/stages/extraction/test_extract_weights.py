@@ -1,5 +1,6 @@
 """Stage ``extract`` takes the weights that are listed, and no others."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,25 @@ def test_weights_that_are_listed_are_loaded_and_signed(
     run(extract, *CELL)
     same = opening.open_features(features_path(*CELL))["sam_score"].to_numpy()
     assert (found == same).all(), "they are the weights of that seed"
+
+
+def test_own_weights_are_signed_and_later_runs_refuse_other_bytes(
+    listed_weights: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed_weights("tiny").rename("mine.safetensors")
+    write_params(weights={"tiny": "mine.safetensors"})
+    run(extract, *CELL)
+    sha256 = sha256_file(Path("mine.safetensors"))
+    features = opening.open_features(features_path(*CELL))
+    assert features.attrs["signature"]["weights"] == sha256
+    for folder in ("features", "masks"):
+        shutil.rmtree(Path("cache", folder))
+    save_file(build("mini", "tiny", seed=6).state_dict(), Path("mine.safetensors"))
+    kept_model.cache_clear()
+    write_params(weights={"tiny": "mine.safetensors"}, precision="bf16")
+    message = refused(capsys)
+    assert f"mine.safetensors must have sha256 {sha256}, got " in message
+    assert "give other weights a file name of their own" in message
 
 
 @pytest.mark.parametrize(

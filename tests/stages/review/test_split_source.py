@@ -1,6 +1,7 @@
 """Masks of a split to review come from its cells in the cache, judged by a file of heads."""
 
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,8 @@ from pipeline.predictor import UncertainPredictor
 from stages.cli.app import app
 from stages.predictor.model_choice import choose_model
 from stages.review.split_source import cached_answers, read_split
+from stages.settings.params import read_params
+from stages.settings.parsing import ParamsError
 from stages.web.page_state import PageState
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
@@ -60,6 +63,19 @@ def test_the_selected_masks_of_the_cache_are_reviewed_without_a_model(
         entries = cached_answers(SPLIT, choice)(np.zeros((64, 64, 3), np.uint8), image)
     assert [entry["annotation_id"] for entry in entries] == [102, 103]
     assert [prompt.clicks for prompt in image.prompts] == [((32.0, 32.0),)] * 2
+
+
+def test_masks_of_the_cache_by_other_weights_are_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "mine.pt").write_bytes(b"weights")
+    with chdir(root):
+        params = read_params()
+        choice = choose_model("mini", None, "heads.safetensors")
+        own = replace(params, extract=replace(params.extract, weights={"tiny": "mine.pt"}))
+        monkeypatch.setattr("stages.review.split_source.read_params", lambda: own)
+        with pytest.raises(ParamsError, match=r"--weights must be mine\.pt, with which"):
+            cached_answers(SPLIT, choice)
 
 
 def test_without_weights_masks_of_the_cache_are_shown_and_a_click_names_the_command_for_weights(

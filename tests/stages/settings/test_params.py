@@ -145,7 +145,10 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
             {"extract": {"family": "sam9"}},
             "extract.family must be 'mini', 'mini-photos', .* got 'sam9'",
         ),
-        ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
+        (
+            {"extract": {"weights": "random"}},
+            "extract.weights must be file, random-SEED, .* got 'random'",
+        ),
         ({"extract": {"decoder_batch": 0}}, "extract.decoder_batch must .* 1 or be 'auto', got 0"),
         ({"tune": {"epochs": 1}}, "tune.epochs must be greater .* 5, got 1"),
         (

@@ -113,7 +113,7 @@ def test_the_model_and_the_heads_answer_that_are_chosen(
 ) -> None:
     with tab(browser, address, scene=SCENE) as page:
         click_at(page, 120, 80)
-        other = served_page.models.choices["other"].path
+        other = served_page.models.choices["other"].heads
         assert expected_ious(page) == two_digits(
             predicted([[120, 80]], [1], heads=other).expected_iou.own
         )

@@ -14,15 +14,12 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.web.server import open_endpoint
-from storage.checkpoints.weights import checkpoint
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.web_page import PATIENCE_S
 
 HEADS = Path("checkpoints/heads/sam2.1.safetensors")
 FETCH_WEIGHTS = "usam checkpoints fetch sam2.1 --model tiny"
-FETCH_HEADS = "usam heads fetch sam2.1"
-EXPORT_HEADS = "usam heads export SPLIT checkpoints/heads/edgetam.safetensors"
 
 
 def refused(*arguments: str) -> str:
@@ -52,19 +49,17 @@ def test_a_host_without_an_address_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "there", "lacking", "commands"),
+    ("family", "there", "command"),
     [
-        ("sam2.1", None, "weights and heads", f"{FETCH_WEIGHTS} && {FETCH_HEADS}"),
-        ("sam2.1", HEADS, "weights", FETCH_WEIGHTS),
-        ("edgetam", checkpoint("edgetam", "tiny").path, "heads", EXPORT_HEADS),
+        ("sam2.1", None, FETCH_WEIGHTS),
+        ("sam2.1", HEADS, FETCH_WEIGHTS),
     ],
-    ids=["nothing", "heads", "weights"],
+    ids=["nothing", "heads"],
 )
-def test_what_a_family_lacks_is_named_with_the_commands_that_bring_it(
+def test_missing_weights_of_a_family_are_named_with_the_command_that_brings_them(
     family: str,
     there: Path | None,
-    lacking: str,
-    commands: str,
+    command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -73,7 +68,7 @@ def test_what_a_family_lacks_is_named_with_the_commands_that_bring_it(
         there.parent.mkdir(parents=True)
         there.touch()
     assert refused("--port", "0", "--family", family) == (
-        f"error: the page must have {lacking} of {family}, got none: run {commands}\n"
+        f"error: the page must have weights of {family}, got none: run {command}\n"
     )
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from stages.web.page_state import JobQueue, Predictors, offered_heads
+from stages.predictor.model_choice import choose_model
+from stages.web.page_state import (
+    JobQueue,
+    Predictors,
+    installed_models,
+    label_of,
+    offered_heads,
+)
 from storage.checkpoints.weights import checkpoint
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file
@@ -95,12 +102,12 @@ def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_ther
     )
     other = write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
     assert offered_heads([], "sam2.1") == [fetched]
-    choices = Predictors(offered_heads([other], "sam2.1")).choices
-    assert {name: choice.models for name, choice in choices.items()} == {
+    choices = Predictors([choose_model(heads=path) for path in (other, fetched)]).choices
+    assert {name: installed_models(choice) for name, choice in choices.items()} == {
         "other": ("tiny",),
         "sam2.1": ("tiny",),
     }
-    assert choices["sam2.1"].label == "sam2.1, published, paper, best masks"
+    assert label_of(choices["sam2.1"]) == "sam2.1, published, paper, best masks"
     fetched.unlink()
     assert offered_heads([other], "sam2.1") == [other]
     assert offered_heads([other], "mini") == [other, shipped_heads()]
