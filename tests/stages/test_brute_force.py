@@ -174,7 +174,7 @@ def of_model(name: str, values: np.ndarray, judged: int, place: int) -> np.ndarr
 
 @cache
 def read_knots(root: Path, model: str, train_split: str, judged: str) -> dict[str, list[float]]:
-    text = (root / "heads" / train_split / "isotonic.json").read_text("utf-8")
+    text = (root / "heads" / train_split / "paper" / "isotonic.json").read_text("utf-8")
     knots: dict[str, list[float]] = json.loads(text)["fitted"][model][judged]
     return knots
 
