@@ -196,7 +196,7 @@ read_heads = cache(load_file)
 def read_head(
     root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
-    every = read_heads(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
+    every = read_heads(root / "heads" / train_split / kind / protocol / f"{tokens}.safetensors")
     named = [name.split(".", 1) for name in every if name.split(".", 1)[0] in {"shared", objective}]
     return {name: every[f"{owner}.{name}"] for owner, name in named}
 

@@ -125,7 +125,7 @@ def test_a_row_has_the_inputs_of_the_papers_heads_by_the_training_of_ours() -> N
         for tokens in ("selected", "selected_no_statistics", "selected_trees")
         for task, measure, value in of_measures
     ]
-    run = {"heads": {"learned": {}}, "models": {"tiny": {}, "large": {}}}
+    run: dict[str, Any] = {"heads": {"learned": {}}, "models": {"tiny": {}, "large": {}}}
     results: Any = SimpleNamespace(scores=pd.DataFrame(rows), run=run)
     (row,) = paper_inputs_row(results, "scenes")
     assert row == [*PAPER_INPUTS_ROW, "–", "–", "70.0 (60–80)", "–"]
