@@ -86,7 +86,7 @@ def read_predictions(
         By train split, the entries that its head files must have besides those of the cells;
         ``learned_from`` makes these entries.
     kinds
-        Kinds of heads that are applied.
+        Kinds of heads that are applied. The calibrated SamScores are those beside the first kind.
     ablations
         Token sets whose heads are applied besides the heads of the protocols' own token sets.
     further_seeds
@@ -98,8 +98,8 @@ def read_predictions(
         (head_set, name): read_heads(name, origin, head_set)
         for head_set, (name, origin) in product(sets, origins.items())
     }
-    isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
-    fixed_cuts = {name: read_fixed_cuts(name, origin) for name, origin in origins.items()}
+    isotonic = {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()}
+    fixed_cuts = {name: read_fixed_cuts(name, kinds[0], origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}

@@ -1,9 +1,9 @@
-"""Stage ``train``: features of a train split in, trained heads out.
+"""Stage ``train``: features of a train split in, trained heads of a kind out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
-        ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
-Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, of each seed after the first
-        ``<tokens>-seed<seed>.safetensors``; ``heads/<split>/curves.csv``, ``isotonic.json``.
+        ``heads/<split>/tuning/<kind>``; ``params.yaml:extract``, which the cells must match.
+Writes  ``heads/<split>/<kind>/``: ``<protocol>/<tokens>.safetensors``, of each seed after the first
+        ``<tokens>-seed<seed>.safetensors``; ``curves.csv``, ``isotonic.json``.
 """
 
 from collections.abc import Sequence
@@ -24,20 +24,23 @@ from storage.paths import tuning_path
 
 
 @stage_main
-def main(split: str) -> None:
-    """Train the heads of every head set on a train split, and write them."""
+def main(split: str, kind: str) -> None:
+    """Train the heads of every head set of a kind on a train split, and write them."""
     params = read_params()
     check_known("train split", split, params.train_splits)
+    check_known("kind of heads", kind, params.heads)
     expected = train_settings(
         params.extract, split, params.models, params.train_prompts, params.train_views
     )
     to_open = CellsToOpen(split, expected, cache_location())
     cells = opened(to_open)
-    tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}
+    tunings = {
+        name: read_tuning(tuning_path(split, kind, name)) for name in objectives_of(params.models)
+    }
     first_seed, *further_seeds = params.train.seeds
     sets = head_sets(
         params.ablations,
-        kinds=params.heads,
+        kinds=(kind,),
         further_seeds=tuple(further_seeds),
     )
     seeds = {head_set: first_seed if head_set.seed is None else head_set.seed for head_set in sets}
@@ -59,7 +62,7 @@ def main(split: str) -> None:
             for head in heads:
                 print(f"{split} {head_set} {head.objective}: validation error {head.error:.4f}")
     check_unchanged()
-    write_heads(cells, trained)
+    write_heads(cells, kind, trained)
 
 
 def _plans(head_set: HeadSet, models: Sequence[str], tunings: Tunings) -> dict[str, Plan]:

@@ -3,14 +3,15 @@
 Reads   ``params.yaml:tune``; with trials also ``cache/objects/<train split>.zarr``,
         ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, which the cells
         must match.
-Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, ``<objective>.csv``.
+Writes  ``heads/<train split>/tuning/<kind>/``: ``<objective>.json`` and, every trial,
+        ``<objective>.csv``. Kinds of heads with a plan of their own have that, and no trial.
 """
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.heads.kinds import Hyperparameters, Trial
+from pipeline.heads.kinds import HEAD_KINDS, Hyperparameters, Trial
 from pipeline.vocabulary import objectives_of
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.blocks import ExecutorParams, TuneParams
@@ -26,7 +27,7 @@ def main(split: str, objective: str) -> None:
     """Choose the hyperparameters of the heads of one objective, and write them with the trials.
 
     The choice is the trial with the lowest validation error or, with 0 trials, the hyperparameters
-    of the settings.
+    of the settings. Kinds of heads with a plan of their own keep it.
     """
     params = read_params()
     check_known("train split", split, params.train_splits)
@@ -41,7 +42,10 @@ def main(split: str, objective: str) -> None:
     plan, cost = (ranked[0].plan, ranked[0].mse) if ranked else (default, None)
     tuning = Tuning(plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed)
     check_unchanged()
-    write_tuning(tuning_path(split, objective), tuning, ranked)
+    for kind in HEAD_KINDS:
+        own = Tuning(plan=kind.plan, cost=None, n_trials=0, seed=tune.seed) if kind.plan else None
+        path = tuning_path(split, kind.name, objective)
+        write_tuning(path, own or tuning, [] if own else ranked)
     if folder is not None:
         # With the log of this study, `dvc repro -f` would reuse every trial and train nothing.
         shutil.rmtree(folder)

@@ -39,8 +39,8 @@ MAKERS: Final = (
     (r"cache/masks/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
     (r"cache/embeddings/(.+)/(.+)\.zarr", ("embed@{}-{}",)),
     (r"cache/entropy/(.+)\.zarr", ("entropy@{}",)),
-    (r"heads/(.+)/tuning/(.+)\.\w+", ("tune@{}-{}",)),
-    (r"heads/([^/]+)/.+", ("train@{}",)),
+    (r"heads/([^/]+)/tuning/[^/]+/(.+)\.\w+", ("tune@{}-{}",)),
+    (r"heads/([^/]+)/(?!tuning)([^/]+)(?:/.+)?", ("train@{}-{}",)),
     (r"results/splits/([^/]+)(?:/.+)?", ("evaluate@{}",)),
     (r"results/gallery/([^/]+)(?:/.+)?", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
@@ -134,32 +134,35 @@ def heads_dir(split: str) -> Path:
     return HEADS / split
 
 
-def protocol_dir(split: str, protocol: str) -> Path:
-    """Folder of the heads trained on a split with the targets of one protocol.
+def kind_dir(split: str, kind: str) -> Path:
+    """Folder of the heads of one kind that were trained on a split, and of what belongs to them.
 
-    Its files are named ``<kind>/<token set>``, see ``HeadSet``.
+    The heads are in ``<protocol>/<token set>.safetensors``, see ``HeadSet``.
     """
-    return heads_dir(split) / protocol
+    return heads_dir(split) / kind
 
 
-def curves_path(split: str) -> Path:
-    """Path of the learning curves of all heads trained on a split."""
-    return heads_dir(split) / "curves.csv"
+def curves_path(split: str, kind: str) -> Path:
+    """Path of the learning curves of all heads of a kind that were trained on a split."""
+    return kind_dir(split, kind) / "curves.csv"
 
 
-def isotonic_path(split: str) -> Path:
-    """Path of the calibrations of SamScores and the fixed cuts that were fitted on a split."""
-    return heads_dir(split) / "isotonic.json"
+def isotonic_path(split: str, kind: str) -> Path:
+    """Path of the calibrations of SamScores and the fixed cuts that were fitted on a split.
+
+    They do not depend on the kind: each has them for the images that its heads learned from.
+    """
+    return kind_dir(split, kind) / "isotonic.json"
 
 
-def tuning_path(split: str, objective: str) -> Path:
-    """Path of the hyperparameters chosen on a split for the head of an objective."""
-    return heads_dir(split) / "tuning" / f"{objective}.json"
+def tuning_path(split: str, kind: str, objective: str) -> Path:
+    """Path of the hyperparameters chosen on a split for the heads of a kind and an objective."""
+    return heads_dir(split) / "tuning" / kind / f"{objective}.json"
 
 
-def trials_path(split: str, objective: str) -> Path:
-    """Path of the table of all hyperparameters tried on a split for the head of an objective."""
-    return heads_dir(split) / "tuning" / f"{objective}.csv"
+def trials_path(split: str, kind: str, objective: str) -> Path:
+    """Path of the table of all hyperparameters tried on a split for such heads."""
+    return tuning_path(split, kind, objective).with_suffix(".csv")
 
 
 def results_dir(split: str) -> Path:

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from pipeline.heads.kinds import KINDS
 from pipeline.sam.families import FAMILIES
-from pipeline.vocabulary import PROTOCOLS
 from stages.report import PLOTS
 from stages.settings.signatures import cell_settings, embedding_cells, train_cells
 from storage import paths
@@ -78,8 +78,8 @@ PARAMS_OF_OTHERS: Final = {
 the models, and on the machine, which DVC does not know. A cell is refused under other settings than
 those in its signature."""
 
-SPLIT, MODEL, VIEW, OBJECTIVE = (
-    f"${{item.{name}}}" for name in ("split", "model", "view", "objective")
+SPLIT, MODEL, VIEW, OBJECTIVE, KIND = (
+    f"${{item.{name}}}" for name in ("split", "model", "view", "objective", "kind")
 )
 
 OUTS: Final = {
@@ -92,12 +92,12 @@ OUTS: Final = {
     "extract_train": [paths.features_path(SPLIT, MODEL, VIEW)],
     "embed": [paths.embeddings_path(SPLIT, MODEL)],
     "entropy": [paths.entropy_path(SPLIT)],
-    "tune": [paths.tuning_path(SPLIT, OBJECTIVE), paths.trials_path(SPLIT, OBJECTIVE)],
-    "train": [
-        *(paths.protocol_dir(SPLIT, protocol) for protocol in PROTOCOLS),
-        paths.curves_path(SPLIT),
-        paths.isotonic_path(SPLIT),
+    "tune": [
+        path(SPLIT, kind, OBJECTIVE)
+        for kind in KINDS
+        for path in (paths.tuning_path, paths.trials_path)
     ],
+    "train": [paths.kind_dir(SPLIT, KIND)],
     "evaluate": [paths.results_dir(SPLIT)],
     "gallery": [paths.gallery_dir(SPLIT)],
     "runtime": [paths.RUNTIME_PATH, paths.RUNTIME_PATH.with_suffix(".json")],
@@ -222,6 +222,7 @@ def test_a_matrix_spans_the_lists_of_the_arguments(stage: str) -> None:
         "model": f"${{{block}models}}",
         "view": "${train_views}" if stage == "extract_train" else "${views}",
         "objective": "${objectives}",
+        "kind": "${heads}",
     }
     declared = DECLARED["stages"][stage]
     if "foreach" in declared:
@@ -241,6 +242,7 @@ def test_a_stage_declares_the_paths_it_writes(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_error_about_a_missing_output_names_the_stage(stage: str) -> None:
     values = {"split": "a-b", "model": "tiny", "view": "vflip", "objective": "task_gap"}
+    values |= {"kind": "ours"}
     target = "-".join(values[name] for name in arguments(stage))
     for out in OUTS[stage]:
         path = out.as_posix().replace("${key}", values["split"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.heads.kinds import KINDS
 from tests.fixtures.demo_copy import ALL_STAGES, VIEWS, Demo
 from tests.fixtures.dvc_stages import CHEAP, PACKAGES, files_below, plumbing
 from tests.fixtures.project_copy import (
@@ -156,8 +157,10 @@ def test_heads_of_other_features_are_trained_again_by_the_command_that_evaluate_
     change_params(demo_copy, splits=splits)
     repro(demo_copy, *(f"extract_train@shapes_train-{model}-identity" for model in FEW_MODELS))
     evaluate = ("python", "-m", "stages.evaluate", "shapes_val")
-    with pytest.raises(AssertionError, match=r"features_digest \(\w+ -> \w+\)") as refused:
-        run(demo_copy, *evaluate)
-    (command,) = re.findall("`(dvc repro .+)` makes it", str(refused.value))
-    run(demo_copy, "bash", "-ec", command)
+    for kind in KINDS:
+        with pytest.raises(AssertionError, match=r"features_digest \(\w+ -> \w+\)") as refused:
+            run(demo_copy, *evaluate)
+        (command,) = re.findall("`(dvc repro .+)` makes it", str(refused.value))
+        assert command.endswith(f"-{kind}")
+        run(demo_copy, "bash", "-ec", command)
     run(demo_copy, *evaluate)

@@ -53,6 +53,7 @@ from stages.page.svg import svg_file
 from stages.page.verdict import (
     LAST_SUBJECT,
     LINES,
+    OWN_HEADS,
     PAPER_LINE,
     PAPER_SUBJECT,
     RADAR_MEASURES,
@@ -92,12 +93,22 @@ IS_BASE: Final = (SELECTED, SELECTED_CODES)
 OWN_INPUTS: Final = "What tokens are worth"
 """Subject of the conclusion about heads that lack an input."""
 
+PAPER_INPUTS: Final = "no_statistics"
+"""Ablation whose heads read what the paper's heads read, and are trained as those of this project.
+"""
+
 OWN_RIVALS: Final = {
     "trees": "boosted trees that read statistics of the masks alone",
     "no_tokens": "the same networks without tokens",
-    "no_statistics": "the same networks without statistics, which read what the paper's heads read",
+    PAPER_INPUTS: "the paper's inputs with our training (the same networks without statistics)",
 }
 """Ablations of the heads of this project, in words."""
+
+PAPER_INPUTS_ROW: Final = (
+    "heads, paper's inputs, our training",
+    "the tokens alone, by networks trained as the next row's; compared with nothing here",
+)
+"""First cells of the row of ``PAPER_INPUTS`` in the table of measures."""
 
 REPLICATION: Final = "What other scenes show"
 """Subject of the conclusion about scenes that are in no split."""
@@ -240,6 +251,20 @@ def inputs_words(results: SplitResults, split: str) -> str:
     )
 
 
+def paper_inputs_row(results: SplitResults, split: str) -> list[list[str]]:
+    """Row of the table of measures that tells inputs and training apart; none without such heads.
+
+    Its heads are in no comparison.
+    """
+    scores = in_percent(score_rows({split: results}, ["relative"]))
+    is_of = scores["is_default"] & (scores["tokens"] == f"{USED}_{PAPER_INPUTS}")
+    rows = pivot(scores[is_of], ["task", "measure"], "statistic").to_dict("records")
+    cells = {(row["task"], row["measure"]): with_bounds(row, "relative") for row in rows}
+    measures = RADAR_MEASURES["gaps_star_ours"]
+    numbers = [cells.get((task, measures[task]), DASH) for task in TASK_LABELS]
+    return [[*PAPER_INPUTS_ROW, *numbers]] if cells else []
+
+
 def replicated(block: str) -> dict[tuple[str, str], str]:
     """Gain of each sure measure on fresh scenes, by the task's and its own label.
 
@@ -327,6 +352,8 @@ def summary_block(world: World, results: SplitResults, rows: pd.DataFrame) -> st
     shown = verdict_table(confirmed(rows, gains))
     tasks = [task for task in TASK_LABELS if task in shown]
     cells = measure_cells(shown, tasks)
+    place = [label for label, *_ in cells].index(OWN_HEADS.label)
+    cells[place:place] = paper_inputs_row(results, world.split)
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
     run, models = results.run, list(results.run["models"])
     lead = (

@@ -190,7 +190,7 @@ class HeadSet:
 
     def __str__(self) -> str:
         training = "" if self.seed is None else f"-seed{self.seed}"
-        return f"{self.protocol}/{self.kind}/{self.tokens}{training}"
+        return f"{self.kind}/{self.protocol}/{self.tokens}{training}"
 
     @property
     def card(self) -> dict[str, str]:

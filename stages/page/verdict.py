@@ -304,23 +304,28 @@ def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:
     of_paper, of_best = (of_heads[of_heads["protocol"] == name] for name in (USED, "best"))
     if of_paper.empty:
         return {}
-    lowest, highest = (number(of_paper["margin"].agg(end)) for end in ("min", "max"))
     models = [
         f"{model} ({', '.join(TASK_LABELS[task] for task in of_model['task'])})"
         for model, of_model in of_paper.groupby("model", sort=False)
     ]
     sentence = (
         f"for masks of {' and '.join(models)}, they surely beat {BASELINE_LABEL} in "
-        f"{_sure_counts(of_paper)}; they differ by {lowest} to {highest} points of relative AUC; "
-        f"for best masks, as in the paper, they surely beat it in {_sure_counts(of_best)}."
+        f"{_sure_counts(of_paper)} of relative AUC; in the paper's own protocol, for the best of "
+        f"the three masks, they surely beat it in {_sure_counts(of_best)}."
     )
     return {PAPER_SUBJECT: sentence}
 
 
 def _sure_counts(rows: pd.DataFrame) -> str:
-    """Numbers of tasks, one in each row, in which a measure is surely better and surely worse."""
-    better, worse = (int((rows["verdict"] == name).sum()) for name in ("better", "worse"))
-    return f"{better or 'none'} of {len(rows)} tasks and fall short of it in {worse or 'none'}"
+    """In which tasks, one in each row, a measure is surely better or worse, and the differences."""
+    tasks = rows["task"].map(TASK_LABELS)
+    better, worse = (tasks[rows["verdict"] == name].tolist() for name in ("better", "worse"))
+    of_better, of_worse = (f" ({', '.join(names)})" * bool(names) for names in (better, worse))
+    lowest, highest = (number(rows["margin"].agg(end)) for end in ("min", "max"))
+    return (
+        f"{len(better) or 'none'} of {len(rows)} tasks{of_better} and fall short of it in "
+        f"{len(worse) or 'none'}{of_worse}; they differ by {lowest} to {highest} points"
+    )
 
 
 def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:

@@ -1,4 +1,4 @@
-"""Writes trained heads, learning curves and calibrations to ``heads/<train split>``."""
+"""Writes trained heads, learning curves and calibrations to ``heads/<train split>/<kind>``."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from pipeline.heads.kinds import HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.scoring.calibration import isotonic_iou
-from pipeline.vocabulary import JUDGED, PROTOCOLS
+from pipeline.vocabulary import JUDGED
 from stages.settings.versions import version_entry
 from stages.training.choices import held_out_evidence
 from stages.training.data import OBJECTS, learned_prompts, origin_of
@@ -23,7 +23,7 @@ from storage.head_files.guarantees import choices_entry, errors_entry
 from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
-from storage.paths import curves_path, protocol_dir
+from storage.paths import curves_path, isotonic_path, kind_dir
 from storage.split.split_cells import SplitCells
 
 Tunings = Mapping[str, Tuning]
@@ -115,12 +115,14 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
     return shared
 
 
-def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
-    """Write the heads of a train split, their learning curves, and calibrations of SamScores.
+def write_heads(
+    cells: SplitCells, kind: str, trained: Mapping[HeadSet, Sequence[FinalHead]]
+) -> None:
+    """Write the heads of a kind, their learning curves, and calibrations of SamScores.
 
-    Each head set has a head file; the head files of a protocol are replaced together, so that a
-    kill leaves all of the old or all of the new ones. Learning curves are of the first seed. The
-    calibrations and the best fixed cut of each model are fitted to ``cells``.
+    Each head set has a head file. All files are replaced together, so that a kill leaves all of the
+    old or all of the new ones. Learning curves are of the first seed. The calibrations and the best
+    fixed cut of each model are fitted to ``cells``.
 
     Raises
     ------
@@ -134,28 +136,29 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
         "validated_on": f"a fifth of the images of {split}, by heads that learned from the rest",
         "usam_cache": version("usam-cache"),
     }
-    for protocol in PROTOCOLS:
-        with whole_folder(protocol_dir(split, protocol)) as folder:
-            for head_set, heads in trained.items():
-                if head_set.protocol == protocol:
-                    path = head_file.head_set_path(split, head_set)
-                    packed = head_file.pack_heads(
-                        {head.objective: head.weights for head in heads},
-                        {head.objective: head.metadata for head in heads},
-                        **card_entries,
-                    )
-                    relative_path = path.relative_to(protocol_dir(split, protocol))
-                    head_file.write_head_file(folder / relative_path, packed)
-    calibrated_scores.write_isotonic(
-        split, calibration_of(cells), origin_of(cells), fixed_cuts=fixed_cuts_of(cells)
-    )
     curves = [
         _curve(head_set, head)
         for head_set, heads in trained.items()
         if head_set.seed is None
         for head in heads
     ]
-    write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
+    calibration = calibration_of(cells), origin_of(cells)
+    place = kind_dir(split, kind)
+    with whole_folder(place) as folder:
+        for head_set, heads in trained.items():
+            packed = head_file.pack_heads(
+                {head.objective: head.weights for head in heads},
+                {head.objective: head.metadata for head in heads},
+                **card_entries,
+            )
+            path = head_file.head_set_path(split, head_set)
+            head_file.write_head_file(folder / path.relative_to(place), packed)
+        isotonic = folder / isotonic_path(split, kind).name
+        calibrated_scores.write_isotonic(
+            isotonic, split, *calibration, fixed_cuts=fixed_cuts_of(cells)
+        )
+        curves_file = folder / curves_path(split, kind).name
+        write_table(curves_file, LEARNING_CURVES, blocks_as_frame(curves))
 
 
 def calibration_of(cells: SplitCells) -> calibrated_scores.Calibration:

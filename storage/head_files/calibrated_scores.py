@@ -1,6 +1,7 @@
 """Reads and writes the calibrated SamScores of a train split, and its best fixed cuts."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ _FIXED_CUTS: Final = "fixed_cuts"
 
 
 def write_isotonic(
+    path: Path,
     split: str,
     calibration: Calibration,
     origin: Mapping[str, str],
@@ -39,11 +41,11 @@ def write_isotonic(
         for model, by_judged in calibration.items()
     }
     entries = {"split": split, **origin, _FITTED: fitted, _FIXED_CUTS: dict(fixed_cuts)}
-    write_record(isotonic_path(split), entries, [])
+    write_record(path, entries, [])
 
 
-def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
-    """Read the isotonic regressions that ``write_isotonic`` wrote for a split.
+def read_isotonic(split: str, kind: str, origin: Mapping[str, str]) -> Calibration:
+    """Read the isotonic regressions that ``write_isotonic`` wrote beside the heads of a kind.
 
     Raises a DataError if the file is missing, was edited, or was fitted on other features than
     ``origin``.
@@ -53,18 +55,18 @@ def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
             judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
             for judged, arrays in by_judged.items()
         }
-        for model, by_judged in _fitted_record(split, origin)[_FITTED].items()
+        for model, by_judged in _fitted_record(split, kind, origin)[_FITTED].items()
     }
 
 
-def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
+def read_fixed_cuts(split: str, kind: str, origin: Mapping[str, str]) -> Mapping[str, float]:
     """Read the best fixed cut of each model, by model, as ``read_isotonic`` reads regressions."""
-    fixed_cuts: Mapping[str, float] = _fitted_record(split, origin)[_FIXED_CUTS]
+    fixed_cuts: Mapping[str, float] = _fitted_record(split, kind, origin)[_FIXED_CUTS]
     return fixed_cuts
 
 
-def _fitted_record(split: str, origin: Mapping[str, str]) -> dict[str, Any]:
-    path = isotonic_path(split)
+def _fitted_record(split: str, kind: str, origin: Mapping[str, str]) -> dict[str, Any]:
+    path = isotonic_path(split, kind)
     record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
     check_card(path, record, {"split": split, **origin}, remedy(path))
     return record

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from pipeline.heads.kinds import PAPER
 from pipeline.vocabulary import objectives_of
 from storage.errors import DataError
 from storage.folders import whole_folder
@@ -196,7 +197,7 @@ def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.Da
     """
     tables = []
     for split, objective in product(train_splits, objectives_of(models)):
-        path, choice = trials_path(split, objective), tuning_path(split, objective)
+        path, choice = (of(split, PAPER, objective) for of in (trials_path, tuning_path))
         records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
         trials = read_table(path, TRIALS)
         tables.append(trials.assign(trained_on=split, objective=objective))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.heads.kinds import Hyperparameters, Trial
+from pipeline.heads.kinds import KINDS_BY_NAME, Boosting, Hyperparameters, OneCycle, Trial
 from storage.errors import DataError
 from storage.folders import whole_file
 from storage.outputs.csv_forms import TRIALS
@@ -15,12 +15,12 @@ from storage.paths import WORK, remedy
 
 @dataclass(frozen=True)
 class Tuning:
-    """The hyperparameters that were chosen for one head.
+    """The hyperparameters of the heads of one kind and objective.
 
     Attributes
     ----------
     plan
-        The chosen hyperparameters.
+        The chosen hyperparameters, or the plan that the kind of heads has of its own.
     cost
         Validation error of the best trial; None if no trial was run and ``plan`` is the default.
     n_trials
@@ -29,7 +29,7 @@ class Tuning:
         Seed of the study, and of dividing its images into those for training and for validation.
     """
 
-    plan: Hyperparameters
+    plan: Hyperparameters | OneCycle | Boosting
     cost: float | None
     n_trials: int
     seed: int
@@ -65,7 +65,9 @@ def read_tuning(path: Path) -> Tuning:
             f"{remedy(path)}"
         )
     try:
-        return Tuning(Hyperparameters(**choice.pop("hyperparameters")), **choice)
+        own_plan = KINDS_BY_NAME[path.parent.name].plan
+        plan_type = type(own_plan) if own_plan else Hyperparameters
+        return Tuning(plan_type(**choice.pop("hyperparameters")), **choice)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} must be written by the stage tune, got {error}") from error
 

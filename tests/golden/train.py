@@ -69,14 +69,14 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
             for objective in OBJECTIVES:
                 patch.setattr(sys, "argv", ["tune", SPLIT, objective])
                 tune.main()
-            patch.setattr(sys, "argv", ["train", SPLIT])
-            train.main()
-        cells, curves = open_train(SPLIT, MODELS), pd.read_csv(curves_path(SPLIT))
-        fitted = read_isotonic(SPLIT, {})
+            for kind in KINDS:
+                patch.setattr(sys, "argv", ["train", SPLIT, kind])
+                train.main()
+        cells, fitted = open_train(SPLIT, MODELS), read_isotonic(SPLIT, KINDS[0], {})
         return {
-            f"{head_set}/{name}": values
+            f"{head_set.protocol}/{head_set.kind}/{head_set.tokens}/{name}": values
             for head_set in head_sets(ABLATIONS, kinds=KINDS)
-            for name, values in _results(head_set, cells, curves).items()
+            for name, values in _results(head_set, cells).items()
         } | {
             f"{judged}/{ISOTONIC}/{model}": fitted[model][judged].iou_at(SCORES)
             for judged, model in product(JUDGED, MODELS)
@@ -98,13 +98,12 @@ def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     return off_by(golden, values, ATOL[kind])
 
 
-def _results(head_set: HeadSet, cells: SplitCells, curves: pd.DataFrame) -> dict[str, np.ndarray]:
+def _results(head_set: HeadSet, cells: SplitCells) -> dict[str, np.ndarray]:
     heads = read_head_file(head_set_path(SPLIT, head_set)).weights
     predictions = predict(heads, read_head_data(cells, head_set).inputs)
+    curves = pd.read_csv(curves_path(SPLIT, head_set.kind))
     curves_of_set = curves[
-        (curves["protocol"] == head_set.protocol)
-        & (curves["kind"] == head_set.kind)
-        & (curves["tokens"] == head_set.tokens)
+        (curves["protocol"] == head_set.protocol) & (curves["tokens"] == head_set.tokens)
     ]
     last = curves_of_set.groupby("objective").last()
     names = head_set.objectives(MODELS)

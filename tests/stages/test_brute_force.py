@@ -174,7 +174,7 @@ def of_model(name: str, values: np.ndarray, judged: int, place: int) -> np.ndarr
 
 @cache
 def read_knots(root: Path, model: str, train_split: str, judged: str) -> dict[str, list[float]]:
-    text = (root / "heads" / train_split / "isotonic.json").read_text("utf-8")
+    text = (root / "heads" / train_split / "paper" / "isotonic.json").read_text("utf-8")
     knots: dict[str, list[float]] = json.loads(text)["fitted"][model][judged]
     return knots
 
@@ -196,7 +196,7 @@ read_heads = cache(load_file)
 def read_head(
     root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
-    every = read_heads(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
+    every = read_heads(root / "heads" / train_split / kind / protocol / f"{tokens}.safetensors")
     named = [name.split(".", 1) for name in every if name.split(".", 1)[0] in {"shared", objective}]
     return {name: every[f"{owner}.{name}"] for owner, name in named}
 

@@ -168,7 +168,7 @@ def test_intervals_change_with_the_seed(untrained: SplitResults, found: SplitRes
     assert (first["low"].to_numpy() != second["low"].to_numpy()).any()
 
 
-TRAINING = "`dvc repro train@shapes_train` makes it"
+TRAINING = "`dvc repro train@shapes_train-paper` makes it"
 
 
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
@@ -238,7 +238,9 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
     rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
     facts = {name: found.by_objective[name] for name in rest}
     write_head_file(path, HeadFile(rest, {**found.card, OBJECTIVES: json.dumps(facts)}))
-    message = f"^{path} must have the head iou_large, got none; `dvc repro train@shapes_train`"
+    message = (
+        f"^{path} must have the head iou_large, got none; `dvc repro train@shapes_train-paper`"
+    )
     with pytest.raises(DataError, match=message):
         read_heads("shapes_train", {}, PAPER)
 

@@ -15,7 +15,16 @@ import pandas as pd
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, head_sets
+from pipeline.heads.kinds import (
+    KINDS,
+    KINDS_BY_NAME,
+    OURS,
+    PAPER,
+    RANGES,
+    HeadSet,
+    Hyperparameters,
+    head_sets,
+)
 from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
@@ -85,7 +94,8 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_params(ablations=["no_iou", *OWN_ABLATIONS])
         for name in OBJECTIVES:
             run(tune, SPLIT, name)
-        run(train, SPLIT)
+        for kind in KINDS:
+            run(train, SPLIT, kind)
     (root / "said").write_text(said.getvalue(), "utf-8")
     return root
 
@@ -93,7 +103,7 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tuned(trained: Path, split: None) -> None:  # noqa: ARG001 - it is where this one begins
     """The copy of the split, with the choices that training needs."""
-    folder = tuning_path(SPLIT, "iou_tiny").parent
+    folder = tuning_path(SPLIT, PAPER, "iou_tiny").parents[1]
     shutil.copytree(trained / folder, folder)
 
 
@@ -110,10 +120,10 @@ def rewrite_features(model: str, **changes: Any) -> None:  # noqa: ANN401
 @pytest.mark.usefixtures("split")
 def test_without_trials_the_choice_is_that_of_the_params() -> None:
     run(tune, SPLIT, "iou_tiny")
-    tuning = read_tuning(tuning_path(SPLIT, "iou_tiny"))
+    tuning = read_tuning(tuning_path(SPLIT, PAPER, "iou_tiny"))
     assert asdict(tuning.plan) == {key: TUNE[key] for key in asdict(tuning.plan)}
     assert (tuning.cost, tuning.n_trials, tuning.seed) == (None, 0, 0)
-    assert trials_path(SPLIT, "iou_tiny").read_text() == ",".join(TRIALS.columns) + "\n"
+    assert trials_path(SPLIT, PAPER, "iou_tiny").read_text() == ",".join(TRIALS.columns) + "\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +138,7 @@ def _few_epochs() -> Iterator[None]:
 Trained = tuple[Hyperparameters, TrainingSet, Rows]
 """What a trial trains by, and on."""
 
-STUDIED: Final = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
+STUDIED: Final = (tuning_path(SPLIT, PAPER, "iou_tiny"), trials_path(SPLIT, PAPER, "iou_tiny"))
 
 
 def study(*, n_before_death: int | None = None) -> list[Trained]:
@@ -253,7 +263,7 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves() -> None:
             check_head(objective, found.weights[objective])
             assert (set(STANDARD) <= set(found.weights[objective])) == kind.is_standardised
             metadata = found.metadata(objective)
-            plan = kind.plan or read_tuning(tuning_path(SPLIT, objective)).plan
+            plan = kind.plan or read_tuning(tuning_path(SPLIT, PAPER, objective)).plan
             assert json.loads(metadata["hyperparameters"]) == asdict(plan)
             assert all(f"weights_{model}" in metadata for model in MODELS)
             own = {"protocol": head_set.protocol, "tokens": head_set.tokens, "kind": kind.name}
@@ -261,7 +271,7 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves() -> None:
             counts = {"n_objects": str(table.n_objects), "n_images": str(table.height_px.size)}
             assert metadata.items() >= {"objective": objective, **own, **about, **counts}.items()
             epochs[*own.values(), objective] = plan.epochs
-    curves = pd.read_csv(curves_path(SPLIT))
+    curves = pd.concat(pd.read_csv(curves_path(SPLIT, kind)) for kind in KINDS)
     keys = ["protocol", "tokens", "kind", "objective"]
     assert list(curves) == [*keys, "epoch", "train_mse", "validation_mse"]
     assert curves.groupby(keys).size().to_dict() == epochs
@@ -281,7 +291,7 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
     said = Path("said").read_text("utf-8")
     head_set = HeadSet("selected", "selected")
     data = read_head_data(open_train(SPLIT, MODELS), head_set)
-    plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
+    plan = read_tuning(tuning_path(SPLIT, PAPER, "iou_best")).plan
     everything = Rows(np.arange(len(data.group)), np.arange(0))
     kept = train_heads(data, everything, ["iou_best"], plan, seed=0)["iou_best"]
     tensors, metadata = head_of(head_set, "iou_best")
@@ -291,14 +301,15 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
     validated = train_heads(data, held_out, ["iou_best"], plan, seed=0)["iou_best"]
     error = validated.validation_mse[-1]
     assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
-    assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
+    assert f"paper/selected/selected iou_best: validation error {error:.4f}" in said
 
 
 @pytest.mark.usefixtures("in_trained")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("judged", JUDGED)
-def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> None:
+def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str, kind: str) -> None:
     cells = open_train(SPLIT, MODELS)
-    found = read_isotonic(SPLIT, {"features_digest": cells.digest(["identity"])})
+    found = read_isotonic(SPLIT, kind, {"features_digest": cells.digest(["identity"])})
     assert set(found) == set(MODELS)
     for model, cell in cells.identity.items():
         center = open_features(str(cell)).sel(prompt="center")
@@ -331,13 +342,13 @@ def test_heads_without_a_token_do_not_learn_from_it() -> None:
 def test_trained_again_without_other_sets_and_from_more_seeds_heads_have_the_same_bytes(
     trained: Path,
 ) -> None:
-    write_params(heads=["paper"], train={"seeds": [0, 5]})
-    run(train, SPLIT)
+    write_params(train={"seeds": [0, 5]})
+    run(train, SPLIT, PAPER)
     for file in (head_set_path(SPLIT, head_set) for head_set in head_sets(kinds=("paper",))):
         assert file.read_bytes() == (trained / file).read_bytes()
     other_seed = HeadSet("selected", "selected", seed=5)
     data = read_head_data(open_train(SPLIT, MODELS), other_seed)
-    plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
+    plan = read_tuning(tuning_path(SPLIT, PAPER, "iou_best")).plan
     every_row = Rows(np.arange(len(data.group)), np.arange(0))
     expected = train_heads(data, every_row, ["iou_best"], plan, seed=5)["iou_best"].weights
     weights = read_head_set(SPLIT, other_seed).weights["iou_best"]
@@ -346,17 +357,27 @@ def test_trained_again_without_other_sets_and_from_more_seeds_heads_have_the_sam
     shutil.copy(head_set_path(SPLIT, other_seed), head_set_path(SPLIT, replace(other_seed, seed=6)))
     with pytest.raises(DataError, match="seed must be 6, got 5"):
         read_head_set(SPLIT, replace(other_seed, seed=6))
-    every = pd.read_csv(trained / curves_path(SPLIT))
-    shared = every[(every["kind"] == "paper") & ~every["tokens"].str.endswith("no_iou")]
-    pd.testing.assert_frame_equal(
-        pd.read_csv(curves_path(SPLIT)), shared.reset_index(drop=True), check_exact=True
-    )
+    every = pd.read_csv(trained / curves_path(SPLIT, PAPER))
+    shared = every[~every["tokens"].str.endswith("no_iou")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_csv(curves_path(SPLIT, PAPER)), shared, check_exact=True)
+
+
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("tuned")
+def test_other_hyperparameters_change_no_input_of_heads_that_are_not_tuned(trained: Path) -> None:
+    write_params(epochs=N_EPOCHS + 1)
+    run(tune, SPLIT, "iou_tiny")
+    for of in (tuning_path, trials_path):
+        path = of(SPLIT, OURS, "iou_tiny")
+        assert path.read_bytes() == (trained / path).read_bytes()
+    assert read_tuning(tuning_path(SPLIT, OURS, "iou_tiny")).plan == KINDS_BY_NAME[OURS].plan
+    assert read_tuning(tuning_path(SPLIT, PAPER, "iou_tiny")).plan.epochs == N_EPOCHS + 1
 
 
 @pytest.mark.usefixtures("tuned")
 def test_heads_tuned_under_two_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     write_params(seed=5)
     run(tune, SPLIT, "task_gap")
-    line = refusal(capsys, train, SPLIT)
+    line = refusal(capsys, train, SPLIT, PAPER)
     assert "must be tuned under one seed" in line
     assert "'task_gap': 5" in line

@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eval_split.write_split(SPLIT, 30, MODELS, train_split.N_CHANNELS)
         for objective in OBJECTIVES:
             run(tune, train_split.SPLIT, objective)
-        run(train, train_split.SPLIT)
+        run(train, train_split.SPLIT, "paper")
         run(evaluate, SPLIT)
         write_report_inputs(root, [SPLIT], [], models=MODELS)
         run(report)

@@ -313,8 +313,8 @@ def test_a_chosen_mask_is_advised_with_its_gain_and_only_if_there_is_one(
     ("changes", "message"),
     [
         ({"model": "huge"}, "model must be one of tiny, .*, got 'huge'"),
-        ({"weights": {}}, "heads of selected/paper/selected must have iou_tiny, got none"),
-        ({"head_set": HeadSet("best", "best")}, "heads of best/paper/best must have iou_selec"),
+        ({"weights": {}}, "heads of paper/selected/selected must have iou_tiny, got none"),
+        ({"head_set": HeadSet("best", "best")}, "heads of paper/best/best must have iou_selec"),
     ],
 )
 def test_heads_that_lack_something_are_refused(changes: dict[str, Any], message: str) -> None:

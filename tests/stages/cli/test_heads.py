@@ -130,7 +130,7 @@ def test_the_command_that_a_note_about_missing_heads_names_writes_them() -> None
     ("arguments", "message"),
     [
         (("typo", "a"), f"error: train split must be one of {OTHER}, {SPLIT}, got 'typo'"),
-        ((OTHER, "a"), f"error: heads must be a file, got none at heads/{OTHER}/selected/"),
+        ((OTHER, "a"), f"error: heads must be a file, got none at heads/{OTHER}/ours/selected/"),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
     ],
 )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
@@ -24,7 +24,14 @@ from stages.training.data import OBJECTS
 from storage.head_files.calibrated_scores import write_isotonic
 from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
 from storage.images.image_files import read_rgb
-from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
+from storage.paths import (
+    CACHE,
+    entropy_path,
+    features_path,
+    isotonic_path,
+    objects_path,
+    results_dir,
+)
 from storage.split.object_table import read_objects, read_objects_of
 from storage.split.split_cells import head_origin
 from storage.store import opening
@@ -54,7 +61,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for head_set in head_sets():
             draw_heads(head_set)
         cuts = dict.fromkeys(MODELS, 0.5)
-        write_isotonic(TRAIN_SPLIT, draw_isotonic(0), origin(), fixed_cuts=cuts)
+        path = isotonic_path(TRAIN_SPLIT, KINDS[0])
+        write_isotonic(path, TRAIN_SPLIT, draw_isotonic(0), origin(), fixed_cuts=cuts)
         run(evaluate, SPLIT)
     return root
 

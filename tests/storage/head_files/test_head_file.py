@@ -28,6 +28,7 @@ from storage.head_files.head_file import (
     write_head_file,
 )
 from storage.head_files.tensors import write_tensors
+from storage.paths import isotonic_path
 from tests.fixtures.predictors import GATE
 
 RNG = np.random.default_rng(0)
@@ -222,13 +223,14 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibration:
         model: {judged: isotonic_iou(*rng.random((2, 20))) for judged in ("best", "selected")}
         for model in ("tiny", "large")
     }
-    write_isotonic("train", made, ORIGIN, fixed_cuts={"tiny": 0.4, "large": 0.5})
+    path = isotonic_path("train", "ours")
+    write_isotonic(path, "train", made, ORIGIN, fixed_cuts={"tiny": 0.4, "large": 0.5})
     return made
 
 
 def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) -> None:
-    assert read_fixed_cuts("train", ORIGIN) == {"tiny": 0.4, "large": 0.5}
-    found = read_isotonic("train", ORIGIN)
+    assert read_fixed_cuts("train", "ours", ORIGIN) == {"tiny": 0.4, "large": 0.5}
+    found = read_isotonic("train", "ours", ORIGIN)
     assert {model: list(of_model) for model, of_model in found.items()} == {
         "tiny": ["best", "selected"],
         "large": ["best", "selected"],
@@ -241,6 +243,7 @@ def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) 
 @pytest.mark.usefixtures("written")
 def test_what_was_fitted_on_other_features_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"same features: features_digest \(12ab -> 34cd\); `dvc repro train@"
+        DataError,
+        match=r"same features: features_digest \(12ab -> 34cd\); `dvc repro train@train-ours`",
     ):
-        read_isotonic("train", {**ORIGIN, "features_digest": "34cd"})
+        read_isotonic("train", "ours", {**ORIGIN, "features_digest": "34cd"})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.heads.kinds import PAPER
 from storage.errors import DataError
 from storage.outputs.results import read_all_trials
 from storage.paths import trials_path
@@ -30,7 +31,7 @@ def test_the_trials_of_every_head_are_read() -> None:
 
 
 def test_edited_trials_are_refused(root: Path) -> None:
-    path = root / trials_path("a", "iou_tiny")
+    path = root / trials_path("a", PAPER, "iou_tiny")
     path.write_text(path.read_text("utf-8").replace("16", "17"), "utf-8")
     with pytest.raises(
         DataError, match=r"iou_tiny\.csv must be the file that iou_tiny\.json lists"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.heads.kinds import Hyperparameters, Trial
+from pipeline.heads.kinds import PAPER, Hyperparameters, Trial
 from storage.errors import DataError
 from storage.outputs.tuning import (
     Tuning,
@@ -22,8 +22,8 @@ TRIALS = [Trial(PLAN, 0.1 / 7), Trial(replace(PLAN, epochs=6), 0.2)]
 @pytest.mark.parametrize("cost", [0.1 / 7, None])
 def test_a_choice_comes_back_as_it_was_written(tmp_path: Path, cost: float | None) -> None:
     tuning = Tuning(PLAN, cost, n_trials=8, seed=3)
-    write_tuning(tmp_path / "heads" / "a.json", tuning, TRIALS)
-    assert read_tuning(tmp_path / "heads" / "a.json") == tuning
+    write_tuning(tmp_path / PAPER / "a.json", tuning, TRIALS)
+    assert read_tuning(tmp_path / PAPER / "a.json") == tuning
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
@@ -35,7 +35,7 @@ def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_an_edited_choice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
+    path = tmp_path / PAPER / "a.json"
     write_tuning(path, Tuning(PLAN, 0.1 / 7, n_trials=2, seed=3), TRIALS)
     text = path.read_text()
     path.write_text(text.replace("0.9", "0.8"))
@@ -49,7 +49,9 @@ def test_the_choice_of_another_objective_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny, large = (tuning_path("shapes_train", f"iou_{model}") for model in ("tiny", "large"))
+    tiny, large = (
+        tuning_path("shapes_train", PAPER, f"iou_{model}") for model in ("tiny", "large")
+    )
     write_tuning(tiny, Tuning(PLAN, 0.1 / 7, n_trials=2, seed=3), TRIALS)
     tiny.rename(large)
     message = (
