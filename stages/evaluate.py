@@ -16,7 +16,6 @@ import pandas as pd
 
 from pipeline.annotations import annotation_table
 from pipeline.better_masks import better_mask_scores
-from pipeline.decisions import decision_scores
 from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
 from pipeline.risk_control import guarantee_scores
@@ -157,7 +156,6 @@ def _scores(
             usefulness.usefulness_scores(own_masks, resamples, counted),
             guarantee_scores(tasks.of_largest(own_masks), resamples.group),
             set_scores(largest, predictions.predicted, iou, resamples),
-            decision_scores(own_masks, resamples),
             better_mask_scores(predictions.mask_ious, resamples),
         )
         return as_frame(SPLIT_TABLES["scores"], scores(measured, resamples.n_groups))

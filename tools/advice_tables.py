@@ -4,10 +4,16 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from pipeline.decisions import Decisions, choose
 from pipeline.predictor.advice import CORRECTIONS, KEEP, Costs
-from pipeline.scoring.bootstrap import Resampled, Resamples, resample_groups, resampled_means
+from pipeline.scoring.bootstrap import (
+    Resampled,
+    Resamples,
+    ranked,
+    resample_groups,
+    resampled_means,
+)
 from stages.page.labels import DASH
 from tools.answers import CLICK, N_RESAMPLES
 from tools.blocks import table, with_interval
@@ -123,10 +129,11 @@ def regret_table(rows: pd.DataFrame) -> str:
     resamples = _resamples(rows)
     lines = []
     for costs in BUDGETS:
-        decisions = Decisions(net_gains(rows, costs))
-        by_advice = decisions.chosen(advised(rows, costs))
-        by_score = decisions.by_score(rows["sam_score"].to_numpy())
-        savings = np.stack([by_advice - decisions.best_fixed, by_advice - by_score], axis=1)
+        net = net_gains(rows, costs)
+        by_advice = net[np.arange(len(net)), advised(rows, costs)]
+        best_fixed = net[:, net.mean(axis=0).argmax()]
+        by_score = net_by_score(net, rows["sam_score"].to_numpy())
+        savings = np.stack([by_advice - best_fixed, by_advice - by_score], axis=1)
         lines.append(
             [
                 *(DASH if cost == NEVER else f"{cost:g}" for cost in (costs.click, costs.person)),
@@ -148,13 +155,32 @@ def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
     return np.stack(gains, axis=1)
 
 
+def net_by_score(
+    net: Float[np.ndarray, "object choice"], score: Float[np.ndarray, " object"]
+) -> Float[np.ndarray, " object"]:
+    """Net gain of every object under the best rule of one correction and one threshold.
+
+    The rule corrects the objects whose score is at most the threshold, and keeps the masks of the
+    others. Correction and threshold are chosen in hindsight: no other pair gains more on these
+    objects. A rule with several corrections or thresholds may gain more.
+    """
+    order, is_last = ranked(score)
+    sums = np.cumsum(net[order], axis=0)[is_last]
+    sums = np.concatenate([np.zeros((1, sums.shape[1])), sums])
+    n_below, correction = np.unravel_index(sums.argmax(), sums.shape)
+    highest = np.append(-np.inf, score[order][is_last])[n_below]
+    by_score: np.ndarray = np.where(score <= highest, net[:, correction], 0.0)
+    return by_score
+
+
 def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
     """Index in ``CORRECTIONS`` of the advice about each object; to keep it without advice.
 
     An image unlike those that the heads learned from gets no advice, and has no expected gains.
     """
     gains = rows.assign(**{f"gain {KEEP}": 0.0})[[f"gain {name}" for name in CORRECTIONS]]
-    return choose(gains.fillna(-1).to_numpy(), np.array(list(costs.by_correction.values())))
+    net = gains.fillna(-1).to_numpy() - np.array(list(costs.by_correction.values()))
+    return np.asarray(net.argmax(axis=1))
 
 
 def _resamples(rows: pd.DataFrame) -> Resamples:

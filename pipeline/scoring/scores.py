@@ -57,12 +57,7 @@ class Keys:
     guarantee: Annotated[str, "about `all` masks, the `kept` masks, or a `set` of proposals"] = ""
     iou_at: Annotated[float | None, "a mask with a lower IoU fails"] = None
     alpha: Annotated[float | None, "share that a guarantee allows to fail"] = None
-    choice: Annotated[
-        str,
-        "way to choose a correction: `keep`, `prompt`, `model` for all objects alike, `sam_score` "
-        "by a threshold, `gaps_star` by the gains that heads predict; or a mask: `selected`, ...",
-    ] = ""
-    cost: Annotated[float | None, "cost of a correction, in IoU"] = None
+    choice: Annotated[str, "a mask of the object: `selected`, `choice`, ..."] = ""
 
 
 @dataclass(frozen=True)

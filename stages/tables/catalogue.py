@@ -223,18 +223,6 @@ REPORT_TABLES: Final = (
         across="statistic",
     ),
     ReportTable(
-        "decisions",
-        Pivot(("regret",), ("choice", "cost"), difference="fixed_margin"),
-        "Keep the mask or correct it",
-        "decisions",
-        caption="Regret in percentage points of IoU, by the cost of a correction",
-        note="How far a way to choose falls short of the best choice for each object, costs "
-        "deducted. The difference is to the best fixed choice: above 0 if it pays to look at each "
-        "object. By SamScore: the threshold and the correction below it are the best in hindsight; "
-        "by Δ*: whatever is predicted to gain most beyond its cost.",
-        across="cost",
-    ),
-    ReportTable(
         "token_ablation",
         Pivot(
             ("relative",),

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.better_masks import SELECTED, SELECTED_CODES
-from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
@@ -40,15 +39,6 @@ TOKENS_READ: Final[Mapping[str, str]] = {
 
 The label omits the judged proposal, because it follows from the task.
 """
-
-CHOICES: Final = {
-    "keep": "keep always",
-    "prompt": "always click again",
-    "model": "always",
-    "sam_score": "by SamScore",
-    **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
-}
-"""Labels of the ways to choose a correction; ``model`` is followed by the largest model's name."""
 
 MASKS: Final = {
     SELECTED: "selected, cut at 0.5",
@@ -147,11 +137,6 @@ def _statistic(scores: pd.DataFrame) -> "pd.Series[str]":
     return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
 
 
-def _choice(scores: pd.DataFrame) -> "pd.Series[str]":
-    largest = (" " + scores["largest_model"]).where(scores["choice"] == "model", "")
-    return scores["choice"].map(CHOICES) + largest + scores["other_heads"]
-
-
 WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
     "tokens": lambda scores: scores["tokens"].map(TOKENS_READ),
     "measure": _measure,
@@ -164,9 +149,7 @@ WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
         scores["iou_at"].map("IoU ≥ {:g}".format)
         + scores["alpha"].map(lambda alpha: f" in {1 - alpha:.0%} of the sets")
     ),
-    "choice": _choice,
     "mask": lambda scores: scores["choice"].map(MASKS) + scores["other_heads"],
-    "cost": lambda scores: scores["cost"].map("{:g}".format),
 }
 """Functions that make a column of labels from scores, for columns that are not copied from them."""
 
@@ -220,7 +203,7 @@ class Pivot:
                 return names.map(TOKENS_READ).map([*ABLATIONS, *OWN_ABLATIONS, BOTH_TOKENS].index)
             case "view":
                 return names.map(view_order)
-            case "choice":  # of a mask
+            case "choice":
                 return names.map(list(MASKS).index)
             case "model":  # from small to large
                 return names.map(list(names.unique()).index)

@@ -91,7 +91,6 @@ SECTIONS: Final = {
     "selective": "Selective prediction",
     "calibration": "Calibration",
     "promises": "Promises",
-    "decisions": "Decisions",
     "tokens": "Heads without one of the tokens",
     "iou": "Mean IoU",
     "gallery": "Gallery",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline import better_masks, decisions, mask_sets, risk_control
+from pipeline import better_masks, mask_sets, risk_control
 from pipeline.scoring import calibration, corrections, usefulness
 from pipeline.scoring.scores import Statistic
 
@@ -14,7 +14,6 @@ GROUPS: Final[Mapping[str, tuple[Statistic, ...]]] = {
     "calibration": calibration.CALIBRATION,
     "guarantees": risk_control.KEPT,
     "mask sets": mask_sets.SETS,
-    "decisions": decisions.DECISIONS,
     "better masks": better_masks.BETTER_MASKS,
 }
 """Statistics by group, in the order of tables."""
@@ -29,7 +28,6 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "calibration": _OF_MEASURES,
     "guarantees": _OF_GUARANTEES,
     "mask sets": _OF_GUARANTEES,
-    "decisions": ("protocol", "train_split", "choice", "cost"),
     "better masks": ("protocol", "train_split", "model", "choice"),
 }
 """Columns of ``scores.csv`` that identify a score, by group."""

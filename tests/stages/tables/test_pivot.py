@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.decisions import COSTS
 from pipeline.mask_sets import SETS
 from pipeline.scoring.measures import (
     HEAD_MEASURES,
@@ -14,10 +13,8 @@ from pipeline.scoring.measures import (
     OF_KIND,
     TASK_MEASURES,
     UNTRAINED_MEASURES,
-    uncertainty_column,
 )
 from pipeline.scoring.scores import names_of
-from pipeline.scoring.tasks import REFINED
 from pipeline.vocabulary import TASKS
 from stages.tables.pivot import MASKS
 from stages.tables.report_table import Results, of_protocol
@@ -206,60 +203,6 @@ def test_sets_show_coverage_in_percent_and_their_size(own: Results, protocol: st
             unit = 100 if score["statistic"] == "coverage" else 1
             shown = [row[split + end] / unit for end in ("", "_low", "_high")]
             assert shown == numbers(score, "value", "low", "high")
-
-
-def nets(objects: pd.DataFrame, protocol: str, cost: float) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rows of tiny, and what keep, click again and large net, an object at a time."""
-    rows = objects[objects["judged"] == protocol]
-    tiny, large = rows[rows["model"] == "tiny"], rows[rows["model"] == "large"]
-    refined = tiny[f"{REFINED[protocol]}_iou"]
-    both = zip(tiny["iou"], refined, large["iou"], strict=True)
-    return tiny, np.array([(0, more - own - cost, other - own - cost) for own, more, other in both])
-
-
-def regrets(objects: pd.DataFrame, protocol: str, cost: float) -> dict[str, tuple[float, float]]:
-    """Regret and margin in percent, by the way to choose."""
-    tiny, net = nets(objects, protocol, cost)
-    ways = dict(zip(("keep always", "always click again", "always large"), net.T, strict=True))
-    score = tiny["sam_score"].to_numpy()
-    below = [
-        np.where(score < threshold, net[:, correction], 0)
-        for threshold in [*score, np.inf]
-        for correction in range(3)
-    ]
-    ways["by SamScore"] = max(below, key=np.mean)
-    for i, split in enumerate(TRAIN_SPLITS):
-        for kind, label in (("", ""), ("_ours", ", ours")):
-            gaps = (f"delta_xp_star{kind}", f"delta_theta_star{kind}")
-            names = [uncertainty_column(gap, split) for gap in gaps]
-            own = [
-                max((0, 0), (xp - cost, 1), (theta - cost, 2), key=lambda choice: choice[0])[1]
-                for xp, theta in tiny[names].to_numpy()
-            ]
-            chosen = np.array([row[choice] for row, choice in zip(net, own, strict=True)])
-            ways[f"by Δ*{label}" + (f"@{split}" if i else "")] = chosen
-    best, fixed = net.max(axis=1).mean(), net.mean(axis=0).max()
-    return {
-        name: (100 * (best - own.mean()), 100 * (own.mean() - fixed)) for name, own in ways.items()
-    }
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_way_to_choose_is_compared_with_hindsight_and_with_the_best_fixed_choice(
-    own: Results, protocol: str, split: str
-) -> None:
-    table = made("decisions", own)
-    for cost in COSTS:
-        rows = table[table["cost"] == f"{cost:g}"].set_index("choice")
-        expected = regrets(own[split].objects, protocol, cost)
-        assert set(rows.index) == set(expected)
-        for name, of_way in expected.items():
-            found = [rows.loc[name, split], rows.loc[name, f"{split}_difference"]]
-            assert found == pytest.approx(of_way, abs=1e-4), name
-    for end in ("", "_difference"):
-        assert (table[f"{split}{end}_low"] <= table[f"{split}{end}"] + 1e-9).all()
-        assert (table[f"{split}{end}_high"] >= table[f"{split}{end}"] - 1e-9).all()
-    assert (table[f"{split}_low"] > 0).all()
 
 
 def test_better_masks_stand_by_model_in_the_order_of_their_words(own: Results) -> None:
