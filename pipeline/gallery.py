@@ -48,10 +48,6 @@ RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
 
-SURPRISING: Final = ("selected", "segmentation")
-"""Protocol and task whose gallery also shows the objects that the measure misjudges most."""
-
-
 def ranking_columns(columns: Sequence[str]) -> list[str]:
     """Select, of the columns of ``objects.csv``, the keys, the IoUs and the ranking measures.
 
@@ -82,8 +78,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
     """Table of the most and the least uncertain objects by protocol, task and kind of heads.
 
     The heads of the first train split rank the objects; without heads, the untrained measure of the
-    task does. Under ``SURPRISING``, the last ranking also gives the objects whose rank by
-    uncertainty is furthest from their rank by IoU, in both directions.
+    task does.
 
     Parameters
     ----------
@@ -110,8 +105,6 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
                 for column in _measure_columns(task, list(rows.columns))
             ]
             ends = [_ends(table, n_objects) for table in ranked]
-            if (protocol, task) == SURPRISING:
-                ends.append(_surprises(ranked[-1], n_objects))
             blocks += [shown.assign(protocol=protocol, task=task) for shown in ends]
     return pd.concat(blocks, ignore_index=True)
 
@@ -144,19 +137,6 @@ def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     rows = extremes(table["uncertainty"].to_numpy(), n_objects)
     ends = zip(("most", "least"), rows, strict=True)
     return pd.concat([table.iloc[shown].assign(end=end) for end, shown in ends])
-
-
-def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """Objects whose rank by uncertainty is furthest from their rank by IoU, in both directions.
-
-    ``end`` is ``overrated`` where the measure is surest of low IoUs, ``underrated`` for the
-    reverse. Each has at most ``n_objects``, and at most half of the objects.
-    """
-    by_iou = table["iou"].rank(method="first")
-    order = (table["rank"] - by_iou).sort_values(kind="stable").index
-    n_objects = min(n_objects, len(order) // 2)
-    ends = {"overrated": order[::-1][:n_objects], "underrated": order[:n_objects]}
-    return pd.concat([table.loc[shown].assign(end=end) for end, shown in ends.items()])
 
 
 def _measure_columns(task: str, columns: Sequence[str]) -> list[str]:

@@ -38,8 +38,7 @@ from storage.split.split_cells import SplitCells, open_cells
 def main(split: str) -> None:
     """Draw pictures of objects of an eval split, and write them.
 
-    The objects are the most and the least uncertain, those whose rank by uncertainty is furthest
-    from their rank by IoU, and those whose annotations are doubted most.
+    The objects are the most and the least uncertain, and those whose annotations are doubted most.
     """
     params = read_params()
     check_known("eval split", split, params.eval_splits)

@@ -2,13 +2,11 @@
 
 Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery/<split>`` of every
         eval split, ``heads/<train split>/tuning/<objective>.csv``, ``results/runtime.csv``.
-Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/plots/*.svg``,
-        ``results/report.html``.
+Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/report.html``.
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
@@ -27,13 +25,10 @@ from storage.outputs.results import (
 from storage.outputs.tables import write_csv
 from storage.paths import PAGE, RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
-PLOTS: Final = RESULTS / "plots"
-"""Folder of the plots that ``dvc plots show`` shows."""
-
 
 @stage_main
 def main() -> None:
-    """Write the tables, metrics, plots and page about the results of all eval splits."""
+    """Write the tables, metrics and page about the results of all eval splits."""
     params = read_params()
     results = {
         split: read_results(results_dir(split), of_objects=columns_of_objects())
@@ -42,7 +37,6 @@ def main() -> None:
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     inputs = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Imported here: results that do not fit together are refused before matplotlib is imported.
-    from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.render import Contents, last_commit, render_report  # noqa: PLC0415
 
     contents = Contents(
@@ -56,11 +50,10 @@ def main() -> None:
     )
     # No file is written before all are ready: a run that fails leaves the last report in place.
     page, numbers = render_report(contents), metrics(results)
-    formats, plots = number_formats(results), curve_plots(results)
+    formats = number_formats(results)
     check_unchanged()
     write_json(RESULTS / "metrics.json", numbers)
     _write_tables(contents.tables, formats)
-    _write_plots(plots)
     write_text(PAGE, page)
     print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n")
 
@@ -88,12 +81,6 @@ def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
             path = folder / f"{name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_csv(path, table, formats[name])
-
-
-def _write_plots(plots: Mapping[str, str]) -> None:
-    with whole_folder(PLOTS) as folder:
-        for name, svg in plots.items():
-            write_text(folder / name, svg)
 
 
 if __name__ == "__main__":

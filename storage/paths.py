@@ -44,7 +44,7 @@ MAKERS: Final = (
     (r"results/splits/([^/]+)(?:/.+)?", ("evaluate@{}",)),
     (r"results/gallery/([^/]+)(?:/.+)?", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
-    (r"results/(?:metrics\.json|report\.html|(?:tables|plots)(?:/.+)?)", ("report",)),
+    (r"results/(?:metrics\.json|report\.html|tables(?:/.+)?)", ("report",)),
 )
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 

@@ -9,7 +9,6 @@ import yaml
 
 from pipeline.heads.kinds import KINDS
 from pipeline.sam.families import FAMILIES
-from stages.report import PLOTS
 from stages.settings.signatures import cell_settings, embedding_cells, train_cells
 from storage import paths
 from storage.paths import SHAPES
@@ -101,7 +100,7 @@ OUTS: Final = {
     "evaluate": [paths.results_dir(SPLIT)],
     "gallery": [paths.gallery_dir(SPLIT)],
     "runtime": [paths.RUNTIME_PATH, paths.RUNTIME_PATH.with_suffix(".json")],
-    "report": [paths.RESULTS / name for name in ("metrics.json", "tables", "plots", "report.html")],
+    "report": [paths.RESULTS / name for name in ("metrics.json", "tables", "report.html")],
 }
 """Where the code writes."""
 
@@ -254,7 +253,7 @@ def test_an_error_about_a_missing_output_names_the_stage(stage: str) -> None:
 
 
 def test_nothing_is_declared_in_another_way() -> None:
-    assert set(DECLARED) == {"stages", "metrics", "plots"}
+    assert set(DECLARED) == {"stages", "metrics"}
     about = {"desc", "cmd", "params", "deps", "outs", "matrix"}
     strange = {name: set(stage) - about for name, stage in STAGES.items()}
     assert not any(strange.values()), strange
@@ -288,9 +287,3 @@ def test_every_data_file_of_the_packages_is_a_dependency() -> None:
         and not file.startswith(NO_DEPENDENCY)
     }
     assert uncovered == set()
-
-
-def test_the_plots_are_pictures_of_an_output() -> None:
-    # Data would be drawn by scripts from the network.
-    assert DECLARED["plots"] == [PLOTS.as_posix()]
-    assert PLOTS.as_posix() in STAGES["report"]["outs"]

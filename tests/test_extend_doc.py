@@ -140,13 +140,6 @@ def test_a_measure_is_in_every_table_of_measures(project: Path) -> None:
     assert report.count("#475569") > 1
 
 
-def test_a_measure_has_its_line_in_the_plots(project: Path) -> None:
-    pictures = list((project / "results" / "plots").rglob("*_task.svg"))
-    assert len(pictures) == len(PROTOCOLS)
-    for picture in pictures:
-        assert "ΔScore" in picture.read_text("utf-8")
-
-
 def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
     store = xarray.open_zarr(project / "cache/entropy/pictures_val.zarr")
     assert store["h_click"].dims == ("object", "model")

@@ -63,7 +63,7 @@ def test_every_stage_runs_once(demo: Demo) -> None:
 
 def made_files(root: Path) -> dict[str, bytes]:
     """All outputs but the seconds of ``runtime``, and what shows them or names the commit."""
-    places = ("data", "cache/*/", "heads", "results/splits", "results/gallery", "results/plots")
+    places = ("data", "cache/*/", "heads", "results/splits", "results/gallery")
     folders = [path for place in places for path in root.glob(place)]
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     files += [root / "results" / "metrics.json"]

@@ -24,7 +24,7 @@ from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
 PLOTTED: Final = ("curves", "coverage", "reliability")
-"""Tables of results with the points of plots; their columns need no explanation."""
+"""Tables of results with the points of curves; their columns need no explanation."""
 
 OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)
 

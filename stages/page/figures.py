@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES
+from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
-from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
+from stages.page.svg import LINE, MUTED, RULES, TEXT
 from stages.page.verdict import OF_LINES
-from stages.tables.report_table import Results, first_train_split, measure_name
+from stages.tables.report_table import first_train_split, measure_name
 from stages.tables.special_tables import RADAR_LINES
 from storage.outputs.results import SplitResults
 
@@ -32,8 +32,6 @@ LEGEND_ROW_PT: Final = 15
 
 HALF_WIDTH: Final = 26
 """Largest number of letters of a name that fits into half the width of a legend."""
-
-TITLE_PT: Final = 44
 
 FAINT: Final = 0.45
 """Opacity of the curves of heads from any train split but the first."""
@@ -154,34 +152,9 @@ def reliability_figure(results: SplitResults) -> Figure:
     return _with_legend(figure, panel)
 
 
-def curve_plots(results: Results) -> dict[str, str]:
-    """Text of SVG files with correction curves, for ``dvc plots show``, by file name.
-
-    There is a file per split, protocol and task, with heads of the first train split.
-    """
-    return {
-        f"{split}_{protocol}_{task}.svg": _plot(curves, str(protocol), str(task), split)
-        for split, split_results in results.items()
-        for (protocol, task), curves in first_curves(split_results).groupby(
-            ["protocol", "task"], sort=False
-        )
-    }
-
-
 def first_curves(results: SplitResults) -> pd.DataFrame:
     """Select the curves of measures without heads, and of heads of the first train split."""
     return results.curves[results.curves["train_split"].isin(["", first_train_split(results)])]
-
-
-def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
-    figure = curves_figure(curves, task, TASK_MEASURES[task])
-    title = f"{labels.protocol_heading(protocol)}: {labels.TASK_LABELS[task]}, {split}"
-    # The title belongs to the whole figure, because a title of the panel would be cut.
-    figure.suptitle(
-        f"{title}\n{labels.correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
-    )
-    _grow(figure, TITLE_PT)
-    return svg_file(figure)
 
 
 def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -304,11 +277,6 @@ def _with_legend(figure: Figure, panel: Axes) -> Figure:
         handlelength=2.4,
         borderpad=0.4,
     )
-    figure.set_size_inches(WIDTH_PT / 72, PANEL_PT / 72)
-    _grow(figure, LEGEND_ROW_PT * ceil(len(names) / n_columns))
+    height_pt = PANEL_PT + LEGEND_ROW_PT * ceil(len(names) / n_columns)
+    figure.set_size_inches(WIDTH_PT / 72, height_pt / 72)
     return figure
-
-
-def _grow(figure: Figure, more_pt: float) -> None:
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + more_pt / 72)

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.annotations import DOUBTED
 from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
-from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, shown_mask
+from stages.page.labels import TASK_LABELS, measure_label, number, shown_mask
 from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
@@ -39,20 +39,11 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Sectio
 
     ``gallery`` must have the rows of ``protocol`` alone.
     """
-    table = gallery.table[~gallery.table["end"].isin((*SURPRISES, DOUBTED))]
+    table = gallery.table[gallery.table["end"] != DOUBTED]
     return [
         _section(gallery, rows, f"{protocol}-{split}-{ranked_name(str(task), str(measure))}")
         for (task, measure), rows in table.groupby(["task", "measure"], sort=False)
     ]
-
-
-def surprises(gallery: Gallery, split: str) -> Section | None:
-    """Section with the objects whose rank by a measure is furthest from their rank by IoU.
-
-    None if the gallery has no pictures of this kind.
-    """
-    rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
-    return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
 
 
 def doubted(gallery: Gallery, split: str) -> Section:
@@ -76,7 +67,6 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
     heads = BY_NAME[first["measure"]].heads
     n_objects = gallery.table["rank"].max()
     return {
-        "measure": measure_label(first["measure"]).replace(", ours", " of ours"),
         "title": TASK_LABELS[first["task"]] + (KINDS_BY_NAME[heads].label if heads else ""),
         "anchor": f"gallery-{anchor}",
         "shown_mask": shown_mask(first["protocol"], first["task"], first["model"]),

@@ -72,14 +72,9 @@ MASK_COLOURS: Final = {
 ENDS: Final = {
     "most": "Most uncertain",
     "least": "Least uncertain",
-    "overrated": "Ranked better than by IoU",
-    "underrated": "Ranked worse than by IoU",
     DOUBTED: "Doubted most",
 }
 """Headings of the ends of the gallery: groups of objects with extreme ranks."""
-
-SURPRISES: Final = ("overrated", "underrated")
-"""Ends of the gallery that the page shows in its opening."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 

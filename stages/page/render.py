@@ -18,7 +18,6 @@ from stages.page import figures, gallery_sections, labels, printed_tables, svg, 
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import PAPER, DataSets, paper_numbers
-from stages.tables.special_tables import overview_table
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -117,7 +116,6 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
         "sentences": verdict.sentences(rows, split_results.run["n_groups"]),
         "table": verdict.verdict_table(rows),
         "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
-        "surprises": gallery_sections.surprises(contents.galleries[split], split),
         "doubted": gallery_sections.doubted(contents.galleries[split], split),
     }
 
@@ -149,7 +147,6 @@ def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict
     correlation = contents.tables[CORRELATION.file(split, protocol)]
     gallery = contents.galleries[split].of_protocol(protocol)
     return {
-        "overview": printed_tables.make_grid(overview_table(contents.results, split), tasks),
         "radar": svg.page_svg(figures.radar_figure(radar), f"radar-{key}"),
         "radar_table": printed_tables.make_grid(
             radar, tasks, first_heads=report_table.first_train_split(results)

@@ -1,6 +1,6 @@
 """Tables of the report that no ``Pivot`` can make, and the metrics that DVC shows.
 
-The tables are: overview, radar, correlations, curves, and how often each model is best.
+The tables are: radar, correlations, curves, and how often each model is best.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,6 @@ from stages.tables.pivot import (
     in_percent,
     is_of_method,
     is_shown,
-    pivot,
     score_rows,
 )
 from storage.outputs.results import SplitResults
@@ -66,20 +65,6 @@ RADAR_LINES: Final = tuple(
     )
 )
 """Lines of the radar for heads of each kind. Measures without heads need no declared line."""
-
-
-def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
-    """Table of the relative AUC on a split, in percent with bounds: a row per measure.
-
-    The column ``measure`` has the ``measure_name``; measures of heads come last. Each task has
-    three columns: the number and its bounds. ``results`` are those of one protocol.
-    """
-    rows = score_rows({split: results[split]}, ["relative"])
-    table = pivot(in_percent(rows[is_shown(rows)]), ["measure", "trained_on"], "task")
-    is_trained = ~table["measure"].isin(UNTRAINED_MEASURES)
-    table = table.iloc[np.argsort(is_trained, kind="stable")].reset_index(drop=True)
-    names = report_table.measure_names(table, report_table.first_train_split(results[split]))
-    return table.assign(measure=names).drop(columns="trained_on")
 
 
 def radar_table(results: SplitResults) -> pd.DataFrame:

@@ -92,8 +92,7 @@ GALLERY_COLUMNS: Final[Columns] = {
     "task": Task,
     "end": Annotated[
         str,
-        "whether the object is among the `most` or the `least` uncertain, or its rank is far "
-        "better (`overrated`) or far worse (`underrated`) than its rank by IoU; `annotation`: its "
+        "whether the object is among the `most` or the `least` uncertain; `annotation`: its "
         "annotation is doubted most",
     ],
     "rank": Annotated[int, "rank of the object, 1 the most uncertain of all"],

@@ -131,24 +131,6 @@ def test_each_task_shows_the_ends_of_its_measure(
     assert shown["corrected_iou"].tolist() == corrected[shown["row"]].tolist()
 
 
-def test_surprises_are_what_the_measure_ranks_worst() -> None:
-    table = objects("large", train_splits=("a",)).copy()
-    measure = GALLERY_MEASURES["segmentation"][-2]
-    is_own = (table["protocol"] == "selected") & (table["judged"] == "selected")
-    uncertainty = np.linspace(0.1, 0.9, N_OBJECTS)
-    table.loc[is_own, uncertainty_column(measure, "a")] = uncertainty
-    table.loc[is_own, "selected_iou"] = [0.0, *np.linspace(0.8, 0.2, N_OBJECTS - 2), 1.0]
-
-    rows = gallery_rows(by_judged([table]), 1)
-    surprises = rows[~rows["end"].isin(["most", "least"])]
-
-    assert surprises[["end", "row", "rank"]].to_numpy().tolist() == [
-        ["overrated", 0, N_OBJECTS],
-        ["underrated", N_OBJECTS - 1, 1],
-    ]
-    assert set(surprises["measure"]) == {measure}
-
-
 def tinted(*colours: tuple[int, int, int]) -> list[int]:
     """Grey behind one mask after the other."""
     pixel = np.full(3, float(GREY))

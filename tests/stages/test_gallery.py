@@ -83,7 +83,7 @@ def drawn(root: Path) -> Gallery:
 
 
 def test_the_ends_of_every_task_become_pictures_of_each_protocol(drawn: Gallery) -> None:
-    assert drawn.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 22]
+    assert drawn.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 18]
     objects = {"best": [105, 104, 101, 100], "selected": [100, 101, 104, 105]}
     files = {"best": ["0002.png", "0002.png", "0000.png", "0000.png"]}
     files["selected"] = files["best"][::-1]

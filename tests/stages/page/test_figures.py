@@ -1,4 +1,4 @@
-"""Figures of the results, and as SVG: on the page, and for ``dvc plots show``."""
+"""Figures of the results, and as SVG."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -62,7 +62,7 @@ def test_correlations_are_those_with_the_judged_mask(
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_plots_have_the_curves_of_every_split(
+def test_tables_have_the_curves_of_every_split(
     results: dict[str, SplitResults], own: Results, protocol: str, task: str
 ) -> None:
     table = curve_table(own, task)
