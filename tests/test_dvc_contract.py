@@ -263,12 +263,11 @@ NO_DEPENDENCY: Final = (
     "storage/checkpoints/mini_weights/",
     "storage/checkpoints/mini_photos_weights/",
     "storage/head_files/",
-    "stages/cli/shipped_results.json",
     "stages/web/scenes.csv",
     "stages/web/static/",
 )
-"""Data on which no stage depends: weights, whose sha256 is in the list of their family; heads and
-conclusions that ship, which are made from outputs of stages; and the page of ``usam demo``.
+"""Data on which no stage depends: weights, whose sha256 is in the list of their family; heads that
+ship, which are made from outputs of stages; and the page of ``usam demo``.
 """
 
 

@@ -6,11 +6,9 @@
 Reads   ``results/splits`` of the two splits of the images, of ``params/results.yaml`` or
         ``params/photographs.yaml``; the table of ``tools.show_replication`` in ``docs/results.md``.
 Writes  in ``docs/results.md``, the parts of these images and the table of what carries over; of
-        drawn scenes, ``stages/cli/shipped_results.json``; of photographs, the results in
-        ``README.md``, and ``docs/curves.svg``.
+        photographs, the results in ``README.md``, and ``docs/curves.svg``.
 """
 
-import json
 import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
@@ -38,7 +36,6 @@ from pipeline.scoring.measures import (
 from pipeline.scoring.scores import names_of
 from pipeline.scoring.tasks import default_model, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS, USED
-from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
     DASH,
@@ -156,9 +153,7 @@ def main(name: str) -> None:
     }.items():
         replace_block(PAGE, f"{name}-{block}", text)
     replace_block(PAGE, "carried", carried_table(PAGE))
-    if world is DRAWN:
-        SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
-    else:
+    if world is PHOTOGRAPHS:
         replace_block(README, "results", summary)
         replace_block(README, "better-masks", better_masks_block(masks))
         (used,) = of_protocol({world.split: results}, USED).values()
@@ -171,16 +166,6 @@ def read_compared(world: World) -> tuple[SplitResults, pd.DataFrame]:
     by_split = {split: read_results(results_dir(split)) for split in splits}
     rows = comparisons(by_split, world.split, chosen_on=world.chosen_on)
     return by_split[world.split], rows
-
-
-def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
-    """Conclusions that ``usam report`` prints after those of a demo, as JSON."""
-    words = {
-        "n_objects": results.run["n_objects"],
-        "n_images": results.run["n_groups"],
-        "sentences": conclusions(DRAWN, results, rows),
-    }
-    return json.dumps(words, indent=2, ensure_ascii=False) + "\n"
 
 
 def conclusions(world: World, results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
