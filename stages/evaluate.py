@@ -4,8 +4,7 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         ``cache/features/<split>``, ``heads/<train split>``; to check the cells and heads,
         ``params.yaml:extract`` and, if it exists, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``scores.csv``, ``curves.csv``, ``correlation.csv``,
-        ``coverage.csv``, ``reliability.csv``, ``objects.csv``, ``annotations.csv``,
-        ``ranking.csv``, ``run.json``.
+        ``reliability.csv``, ``objects.csv``, ``annotations.csv``, ``ranking.csv``, ``run.json``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,23 +98,16 @@ def split_tables(
     resamples
         Resamples of images or videos, from which intervals are computed.
     n_points
-        Number of points of a correction curve; a coverage curve has one less.
+        Number of points of a correction curve.
     """
     models = predictions.models
     masks = tasks.judged_masks(models)
     own_masks = tasks.own_masks(masks)
     ranked = ranking_columns(object_columns(masks))
-    coverage = usefulness.coverage_curves(
-        # One point fewer than correction curves, which begin at a share of 0: without kept masks,
-        # there is no risk.
-        tasks.of_largest(own_masks),
-        n_points - 1,
-    )
     return {
         "scores": _scores(split, predictions, resamples, masks),
         "curves": blocks_as_frame(corrections.curves(tasks.ious_of(models), masks, n_points)),
         "correlation": pd.concat(corrections.correlations(own_masks), ignore_index=True),
-        "coverage": blocks_as_frame(coverage),
         "reliability": as_frame(
             SPLIT_TABLES["reliability"], reliability_bins(own_masks, resamples)
         ),

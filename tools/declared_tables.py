@@ -23,7 +23,7 @@ from storage.outputs.csv_forms import SPLIT_TABLES, Table
 from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
-PLOTTED: Final = ("curves", "coverage", "reliability")
+PLOTTED: Final = ("curves", "reliability")
 """Tables of results with the points of curves; their columns need no explanation."""
 
 OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)

@@ -103,19 +103,6 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class CoverageCurve:
-    """Risk of the kept masks against their share, as the least uncertain masks are kept first."""
-
-    protocol: Protocol
-    train_split: TrainSplit
-    model: Model
-    measure: MeasureOrBound
-    coverage: Annotated[Points, "share of the masks that is kept"]
-    selective_risk: Annotated[Points, "mean 1 - IoU of the kept masks"]
-    generalised_risk: Annotated[Points, "sum of 1 - IoU of the kept masks, by all masks"]
-
-
-@dataclass(frozen=True)
 class ReliabilityBin:
     """Mean predicted and mean true IoU of the masks in a bin of a reliability diagram.
 

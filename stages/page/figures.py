@@ -1,4 +1,4 @@
-"""Draws the results: correction curves, the radar, selective prediction, reliability."""
+"""Draws the results: correction curves, the radar, reliability."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
@@ -46,9 +46,6 @@ MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
 
 UNNAMED: Final = ("worst to oracle", "random")
 """Lines without an entry in the legend: the caption of the figure explains them."""
-
-MASKS_OF: Final = "segmentation"
-"""Task whose measures the section about selective prediction shows."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 
@@ -121,17 +118,6 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     return _with_legend(figure, panel)
 
 
-def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
-    """Draw the mean risk (1 - IoU) of the kept masks by the share of masks that are kept.
-
-    ``results`` are those of one split and protocol. ``measures`` names the measures to draw, beside
-    the orders ``random``, ``worst`` and ``oracle``.
-    """
-    figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
-    _draw_orders(panel, results.coverage, measures, x="coverage", y="selective_risk")
-    return _with_legend(figure, panel)
-
-
 def reliability_figure(results: SplitResults) -> Figure:
     """Draw the mean true IoU by the mean predicted IoU of the largest model's masks, in bins.
 
@@ -187,14 +173,7 @@ def _style_panel(panel: Axes) -> None:
     panel.margins(0.02)
 
 
-def _draw_orders(
-    panel: Axes,
-    table: pd.DataFrame,
-    measures: Sequence[str],
-    *,
-    x: str = "corrected_fraction",
-    y: str = "mean_iou",
-) -> None:
+def _draw_orders(panel: Axes, table: pd.DataFrame, measures: Sequence[str]) -> None:
     """Draw a curve for each measure and train split, and the curve of the random order.
 
     Behind them lies a band from the worst order to the oracle. The table has the rows of these
@@ -202,16 +181,16 @@ def _draw_orders(
     """
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
-        oracle[x],
-        worst[y],
-        oracle[y],
+        oracle["corrected_fraction"],
+        worst["mean_iou"],
+        oracle["mean_iou"],
         facecolor=(labels.BOUND_COLOUR, BAND_OPACITY),
         edgecolor=labels.BOUND_COLOUR,
         label="worst to oracle",
         gid=f"{LINE}worst to oracle",
     )
     for name, rows in curves_of(table, ("random", *measures)):
-        _draw(panel, name, rows[x], rows[y])
+        _draw(panel, name, rows["corrected_fraction"], rows["mean_iou"])
     panel.xaxis.set_major_formatter(PercentFormatter(1))
     panel.set_xticks([0, 0.25, 0.5, 0.75, 1])
 

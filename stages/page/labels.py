@@ -121,7 +121,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
     "margin": "Relative AUC minus that of 1 − SamScore of the same masks, in percentage points.",
     "risk": "1 − IoU of a mask: how far it falls short of a perfect one.",
-    "AURC, AUGRC": "Area under the risk of the kept masks by their share: mean or summed risk.",
+    "AURC": "Area under the mean risk of the kept masks by their share.",
     "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range that holds the true value in 95 % of data sets of such images, or videos.",

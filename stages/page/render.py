@@ -18,7 +18,7 @@ from stages.page import figures, gallery_sections, labels, printed_tables, svg, 
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import PAPER, DataSets, paper_numbers
-from storage.outputs.results import Gallery, SplitResults
+from storage.outputs.results import Gallery
 
 FOLDER: Final = Path(__file__).parent
 
@@ -153,7 +153,7 @@ def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict
         ),
         "gallery": gallery_sections.gallery_sections(gallery, protocol, split),
         "correlations": _blocks(correlation, ["model", "train_split"]),
-        "uses": _uses(results, key),
+        "reliability": svg.page_svg(figures.reliability_figure(results), f"calibration-{key}-0"),
     }
 
 
@@ -180,22 +180,6 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
         "correction": labels.correction(protocol, task),
         "model": report_table.task_models(results)[task],
         "figures": drawn,
-    }
-
-
-def _uses(results: SplitResults, key: str) -> dict[str, list[Markup]]:
-    """Figures about selective prediction and calibration, by section."""
-    task = figures.MASKS_OF
-    drawn = {
-        "selective": [
-            figures.coverage_figure(results, measures)
-            for measures in (verdict.OF_LINES[task], TASK_MEASURES[task])
-        ],
-        "calibration": [figures.reliability_figure(results)],
-    }
-    return {
-        name: [svg.page_svg(figure, f"{name}-{key}-{i}") for i, figure in enumerate(figures_of)]
-        for name, figures_of in drawn.items()
     }
 
 

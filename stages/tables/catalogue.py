@@ -177,11 +177,10 @@ REPORT_TABLES: Final = (
     ReportTable(
         "selective",
         Pivot(names_of(SELECTIVE), (*OF_MEASURE, "statistic"), is_of_largest),
-        "Areas and correlations",
+        "Area under the risk",
         "selective",
         caption="In %",
-        note="Low AURC, excess AURC and AUGRC are good, and high correlations between a measure "
-        "and the risk. AUGRC is 100 % minus the AUC of the correction Segmentation.",
+        note="A low AURC is good.",
         across="statistic",
     ),
     ReportTable(

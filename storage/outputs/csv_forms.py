@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.scoring.scores import (
-    CoverageCurve,
     Curve,
     Interval,
     Model,
@@ -197,7 +196,6 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
         "Pearson correlations of one measure, or of the true IoU, over the objects of one model.",
         more="one for each `row`",
     ),
-    "coverage": Table(CoverageCurve),
     "reliability": Table(ReliabilityBin),
     "objects": Table(
         OBJECT_COLUMNS,

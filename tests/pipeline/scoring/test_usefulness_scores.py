@@ -5,19 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.metrics import root_mean_squared_error
 
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
-from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import BOUNDS, BY_NAME, predicted_iou
+from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.scores import Score
-from pipeline.scoring.tasks import JudgedMasks, judged_masks, of_largest, own_masks
-from pipeline.scoring.usefulness import coverage_curves, usefulness_scores
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
+from pipeline.scoring.usefulness import usefulness_scores
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.scores import low_value_high
 
@@ -56,13 +53,7 @@ def by_hand(
     uncertainty = measures_of(models, protocol, model)[key]
     order = np.argsort(uncertainty)
     areas = [np.mean((1 - iou)[order][: k + 1]) for k in range(len(iou))]
-    oracle = [np.mean(np.sort(1 - iou)[: k + 1]) for k in range(len(iou))]
-    found: dict[str, float] = {
-        "aurc": float(np.mean(areas)),
-        "excess_aurc": float(np.mean(areas) - np.mean(oracle)),
-        "augrc": 1 - correction_auc(iou, np.ones_like(iou), uncertainty).auc,
-        "pearson": stats.pearsonr(1 - iou, uncertainty).statistic,
-    }
+    found: dict[str, float] = {"aurc": float(np.mean(areas))}
     if BY_NAME[key[1]].predicted_iou:
         predicted = predicted_iou(key[1], uncertainty)
         by_prediction = np.argsort(predicted)
@@ -108,42 +99,20 @@ def test_intervals_hold_what_the_sample_gives(scores: list[Score]) -> None:
         low <= value <= high
         for score, (low, value, high) in zip(scores, intervals, strict=True)
         # Few bins of few objects are farther from true in a resample than in the sample.
-        if score.statistic not in {"calibration_error", "excess_aurc"}
+        if score.statistic != "calibration_error"
     ]
     assert np.mean(is_inside) > 0.97
     assert np.mean([low < high for low, _, high in intervals]) > 0.95
 
 
-def test_flawless_masks_have_no_correlation_and_no_risk() -> None:
+def test_flawless_masks_have_no_risk() -> None:
     scores = random_scores(0, train_splits=())
     flawless = replace(scores.proposals, iou=np.ones_like(scores.proposals.iou))
     masks = own_masks(judged_masks({"large": replace(scores, proposals=flawless)}))
     for score in of_masks(masks):
         low, value, high = low_value_high(score)
-        assert np.isnan(value) == np.isnan(low) == (score.statistic == "pearson")
-        if score.statistic in {"aurc", "excess_aurc", "augrc"}:
+        if score.statistic == "aurc":
             assert low == value == high == 0
-
-
-def test_curves_are_of_the_largest_model_with_its_bounds(
-    models: dict[str, ModelScores], masks: list[JudgedMasks]
-) -> None:
-    curves = list(coverage_curves(of_largest(masks), 20))
-    assert {curve.model for curve in curves} == {"large"}
-    for protocol in PROTOCOLS:
-        own = {
-            (curve.train_split, curve.measure): curve.selective_risk
-            for curve in curves
-            if curve.protocol == protocol
-        }
-        bounds = [("", bound) for bound in BOUNDS]
-        assert list(own) == [*bounds, *measures_of(models, protocol, "large")]
-        iou = iou_of(models, protocol, "large")
-        np.testing.assert_allclose(own["", "random"], 1 - iou.mean())
-        for risk in own.values():
-            assert (risk >= own["", "oracle"] - 1e-12).all()
-            assert (risk <= own["", "worst"] + 1e-12).all()
-            assert risk[-1] == pytest.approx(1 - iou.mean())
 
 
 def test_bins_are_those_whose_distance_the_error_is(

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 
 from pipeline.scoring.measures import TASK_MEASURES
 from stages.page.figures import (
-    coverage_figure,
     curves_figure,
     radar_figure,
     reliability_figure,
@@ -28,7 +27,6 @@ SVG = "{http://www.w3.org/2000/svg}"
 FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
     "curves": lambda found: curves_figure(found.curves, "prompt", TASK_MEASURES["prompt"]),
     "radar": lambda found: radar_figure(radar_table(found)),
-    "coverage": lambda found: coverage_figure(found, TASK_MEASURES["segmentation"]),
     "reliability": reliability_figure,
 }
 
@@ -63,15 +61,6 @@ def test_correction_curves_are_drawn_over_the_band_of_all_orders(own: Results, t
         np.unique(np.asarray(band.get_paths()[0].vertices)[:, 1]),
         np.unique(np.concatenate(heights)),
     )
-
-
-def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results) -> None:
-    found = own[SPLITS[0]]
-    lines = lines_of(coverage_figure(found, TASK_MEASURES["segmentation"]))
-    oracle = found.coverage.query("measure == 'oracle'")["selective_risk"].to_numpy()
-    for line in lines.values():
-        assert x_of(line)[-1] == 1
-        assert (y_of(line) >= oracle - 1e-7).all()
 
 
 def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -> None:
