@@ -77,11 +77,10 @@ endef
 results-drawn: $(INSTALLED) ## run params/results.yaml: drawn scenes
 	$(call run-params,results)
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
-	$(BIN)/python -m tools.show_replication
-	$(BIN)/python -m tools.show_results drawn
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
+	$(BIN)/python -m tools.show_results drawn
 	$(BIN)/python -m tools.show_annotations $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool
 from sam2.utils.amg import calculate_stability_score
 
+from pipeline.masks import CUT
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
 from pipeline.prompts import GroundTruth, central_error, measure_objects
 from pipeline.scenes.scene import Role, draw_scene, scene_seeds
@@ -96,10 +97,11 @@ def answers(
     Returns
     -------
     A row for each object and prompt: ``image``, the number of its image, and ``prompt``; of the
-    selected mask ``iou``, ``expected_iou``, ``sam_score`` and ``stability``; ``best_iou``, the
-    highest of the three proposals; of the chosen mask ``chosen_iou`` and the stated
-    ``chosen_gain``; ``unlike_training``; and the expected gain of each correction, ``gain model``
-    and so on, which is missing where there is no advice.
+    selected mask ``iou``, ``expected_iou``, ``sam_score``, ``stability``, ``h_std`` and
+    ``soft_dice``; ``best_iou``, the highest of the three proposals; of the chosen mask
+    ``chosen_iou`` and the stated ``chosen_gain``; ``unlike_training``; the expected gain of each
+    correction, ``gain model`` and so on, which is missing where there is no advice; and
+    ``direct gain model`` and so on, Δ* of the selected mask.
     """
     rows = []
     for number, (rgb, masks) in enumerate(images):
@@ -140,7 +142,7 @@ def _corrected(clicks: Clicks, answer: Uncertainty, true: Mask) -> Clicks:
 
 def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
     k = answer.selected
-    ious = [iou_of(mask, true) for mask in answer.masks]
+    ious, p = [iou_of(mask, true) for mask in answer.masks], answer.probability[k]
     stability = calculate_stability_score(torch.from_numpy(answer.logits[k])[None], 0.0, 1.0)
     return {
         "iou": ious[k],
@@ -148,8 +150,11 @@ def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
         "expected_iou": float(answer.expected_iou.own[k]),
         "sam_score": float(answer.sam_score[k]),
         "stability": float(np.nan_to_num(float(stability))),
+        "h_std": float(answer.h_std[k]),
+        "soft_dice": float(2 * (p * (p > CUT)).sum() / (p.sum() + (p > CUT).sum())),
         "chosen_iou": iou_of(answer.best_mask.mask, true),
         "chosen_gain": answer.best_mask.gain,
         "unlike_training": answer.unlike_training,
         **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
+        **{f"direct gain {name}": gains[k] for name, gains in answer.direct_gap.by_name.items()},
     }

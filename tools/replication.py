@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.scoring.bootstrap import Resampled, Resamples, resample_groups, resampled_areas
 from pipeline.scoring.corrections import aucs_by_draw
-from pipeline.scoring.tasks import Correction, corrections
+from pipeline.scoring.tasks import REFINED, Correction, corrections
 from pipeline.vocabulary import TASKS, USED
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.verdict import AFTERWARDS, LINES, OWN_HEADS
@@ -50,7 +50,7 @@ def replication_table(rows: Mapping[str, Rows]) -> str:
         model: {
             USED: clicked[model]["iou"].to_numpy(),
             "best": clicked[model]["best_iou"].to_numpy(),
-            f"refined_{USED}": refined[model]["iou"].to_numpy(),
+            REFINED[USED]: refined[model]["iou"].to_numpy(),
         }
         for model in models
     }

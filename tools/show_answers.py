@@ -5,7 +5,7 @@ Reads   the weights and heads that ship, ``params.yaml:shapes``; COCO data sets,
         simulates reviews of more scenes, which takes a second per scene.
 Writes  the parts of ``docs/predict.md`` between ``<!-- expected -->`` and ``<!-- /expected -->``,
         and likewise ``unlike``, ``choice``, ``advice`` and ``regret``; ``review`` and ``stops`` of
-        ``docs/annotate.md``; ``advised`` of ``README.md``.
+        ``docs/annotate.md``; ``replication`` of ``docs/results.md``; ``advised`` of ``README.md``.
 """
 
 from argparse import ArgumentParser
@@ -28,6 +28,7 @@ from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
 from tools.answers import CLICK, N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
 from tools.blocks import replace_block, table, with_interval
+from tools.replication import replication_table
 from tools.review_tables import REVIEWED, found_table, stop_table
 from tools.show_predictions import SCENE
 
@@ -36,6 +37,8 @@ README: Final = Path("README.md")
 PREDICT: Final = Path("docs", "predict.md")
 
 ANNOTATE: Final = Path("docs", "annotate.md")
+
+RESULTS: Final = Path("docs", "results.md")
 
 SEED, N_SCENES = 29, 400
 """Scenes on which nothing was learned or chosen. The default costs of corrections were chosen on
@@ -69,9 +72,10 @@ def main(folders: Sequence[str], review_scenes: int = 0) -> None:
     replace_block(ANNOTATE, "review", f"\n{found_table(reviewed)}\n")
     more = list(islice(drawn_images(SEED, "val", review_scenes), N_SCENES, None))
     for model, of_model in rows.items() if more else ():
-        further = answers(load_predictor(DRAWN, model), more, REVIEWED)
+        further = answers(load_predictor(DRAWN, model), more, (*REVIEWED, "refined"))
         further["image"] += N_SCENES
         rows[model] = pd.concat([of_model, further], ignore_index=True)
+    replace_block(RESULTS, "replication", f"\n{replication_table(rows)}\n")
     measured = errors_of(read_head_file(shipped_heads()).card)
     errors = {(of_prompt.model, of_prompt.prompt): of_prompt for of_prompt in measured}
     replace_block(ANNOTATE, "stops", f"\n{stop_table(rows, errors, STOP_AT)}\n")

@@ -4,7 +4,7 @@
 ``photographs`` of ``make results-photographs``.
 
 Reads   ``results/splits`` of the two splits of the images, of ``params/results.yaml`` or
-        ``params/photographs.yaml``; the table of ``tools.show_replication`` in ``docs/results.md``.
+        ``params/photographs.yaml``; the replication in ``docs/results.md``.
 Writes  in ``docs/results.md``, the parts of these images and the table of what carries over; of
         photographs, the results in ``README.md``, and ``docs/curves.svg``.
 """
@@ -253,8 +253,8 @@ def paper_inputs_row(results: SplitResults, split: str) -> list[list[str]]:
 def replicated(block: str) -> dict[tuple[str, str], str]:
     """Gain of each sure measure on fresh scenes, by the task's and its own label.
 
-    It is the gain for the model that README shows, over all scenes of ``tools.show_replication``,
-    whose table is ``block``.
+    It is the gain for the model that README shows; ``block`` is the result of
+    ``replication_table``.
     """
     lines = [line.strip("| ").split(" | ") for line in block.strip().splitlines()[2:]]
     tasks = {label: task for task, label in TASK_LABELS.items()}

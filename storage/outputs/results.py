@@ -53,7 +53,6 @@ class SplitResults:
     scores: pd.DataFrame
     curves: pd.DataFrame
     correlation: pd.DataFrame
-    coverage: pd.DataFrame
     reliability: pd.DataFrame
     objects: pd.DataFrame
     annotations: pd.DataFrame

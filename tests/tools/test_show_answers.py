@@ -35,6 +35,7 @@ from tools.show_answers import CHOOSABLE, choice_table, unlike_words
 BLOCKS: Final = {
     "PREDICT": ("expected", "unlike", "choice", "advice", "regret"),
     "ANNOTATE": ("review", "stops"),
+    "RESULTS": ("replication",),
     "README": ("advised",),
 }
 """Blocks of each page."""
@@ -65,6 +66,7 @@ def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "regret": len(BUDGETS),
         "review": 2 * len(REVIEWED) * len(ORDERS),
         "stops": len(REVIEWED) * len(MODELS) * len(SCENES_OF_A_REVIEW),
+        "replication": 5 + 3 * 4 * len(MODELS),
     }
     advised = read_block(tmp_path / "README.md", "advised")
     assert " masks that got it in 2 fresh scenes, " in advised
