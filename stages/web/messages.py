@@ -21,8 +21,6 @@ from storage.images.image_files import png_bytes
 T = TypeVar("T")
 Form = TypeVar("Form", bound=BaseModel)
 
-BY_PAGE: Final = "the page sends it"
-
 MOST_QUESTION_BYTES: Final = 50_000
 
 MOST_CLICKS: Final = 100
@@ -114,44 +112,34 @@ class Prompt(Strict):
         )
 
 
-class PricedPrompt(Prompt):
-    """A prompt about one object, and the costs of corrections that advice on its mask weighs."""
+class PromptRequest(Prompt):
+    """Body of a question about an open image, which the URL names: prompt, costs, model, heads."""
 
     costs: Costs = Costs()
     """Costs of corrections, in IoU: advice must gain more."""
-
-
-class PromptRequest(PricedPrompt):
-    """Body of a question about an open image, which the URL names: prompt, costs, model, heads."""
-
     model: str
     heads: str
-
-
-def parse_request(kind: type[Form], body: bytes, like: str = BY_PAGE) -> Form:
-    """Parse the JSON body of a request, and check it against the class ``kind``.
-
-    A body that does not fit is a ``ParamsError``; ``like`` says in its message what the form must
-    be.
-    """
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise ParamsError(fault_line(first["loc"], first["msg"], like)) from error
 
 
 async def read_request(
     request: Request, kind: type[Form], most_bytes: int = MOST_QUESTION_BYTES
 ) -> Form:
-    """Read and check the JSON body of a request: ``read_body``, then ``parse_request``."""
-    return parse_request(kind, await read_body(request, most_bytes=most_bytes, subject="question"))
+    """Read the JSON body of a request by ``read_body``, and check it against the class ``kind``.
+
+    A body that does not fit is a ``ParamsError``.
+    """
+    body = await read_body(request, most_bytes=most_bytes, subject="question")
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise ParamsError(fault_line(first["loc"], first["msg"])) from error
 
 
-def fault_line(loc: Sequence[object], words: str, like: str = BY_PAGE) -> str:
+def fault_line(loc: Sequence[object], words: str) -> str:
     """Error message about a request, from pydantic's path of the faulty field and its words."""
     key = ".".join(map(str, loc)) or "question"
-    return f"{key} must be as {like}, got: {words}"
+    return f"{key} must be as the page sends it, got: {words}"
 
 
 def uncertainty_response(uncertainty: Uncertainty) -> dict[str, Any]:

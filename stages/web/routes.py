@@ -28,7 +28,6 @@ from stages.web import (
     open_images,
     review_routes,
     security,
-    stateless,
 )
 from stages.web.page_state import (
     OfferedScene,
@@ -58,7 +57,7 @@ STATUS: Final = {
 }
 """HTTP status of the answer to each error; 499 is for clients that have left, 500 for the disk."""
 
-router: Final = APIRouter(prefix="/api", include_in_schema=False)
+router: Final = APIRouter(prefix="/api")
 
 
 async def _opened_image(page: Page, name: str) -> open_images.OpenImage:
@@ -289,7 +288,7 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
     # FastAPI's own pages would load scripts from other machines, and its telemetry would report to
     # the address that the environment names.
     app = FastAPI(
-        openapi_url=stateless.SCHEMA,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
@@ -297,10 +296,8 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
     )
     app.state.page = page
     app.include_router(router)
-    app.include_router(stateless.router)
     if page.review is not None:
         app.include_router(review_routes.router)
-    app.openapi = lambda: stateless.schema(app)  # type: ignore[method-assign] # as FastAPI's docs do
     for path in STATIC.iterdir():
         _add_file(app, path)
     for error, status in STATUS.items():
@@ -318,7 +315,7 @@ def _add_file(app: FastAPI, path: Path) -> None:
         return Response(content, media_type=media_type)
 
     address = "/" if path.name == "index.html" else f"/{path.name}"
-    app.add_api_route(address, file, include_in_schema=False)
+    app.add_api_route(address, file)
 
 
 def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:

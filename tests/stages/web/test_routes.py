@@ -300,13 +300,13 @@ def test_with_a_token_nothing_is_told_without_it(page: PageState) -> None:
 
 def test_every_answer_forbids_other_pages_and_addresses(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
-        for path in ("/", "/editor.js", "/api/options", "/openapi.json", "/nowhere"):
+        for path in ("/", "/editor.js", "/api/options", "/nowhere"):
             headers = (await client.get(path)).headers
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["cross-origin-resource-policy"] == "same-origin"
             assert headers["x-content-type-options"] == "nosniff"
             assert "access-control-allow-origin" not in headers
-        for path in ("/docs", "/redoc", "/static/page.js", "/../app.py"):
+        for path in ("/docs", "/redoc", "/openapi.json", "/static/page.js", "/../app.py"):
             assert (await client.get(path)).status_code == 404
         elsewhere = await client.get("/", headers={"Host": "evil.example"})
         assert elsewhere.status_code == 421
