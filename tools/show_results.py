@@ -18,23 +18,17 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from pipeline.better_masks import BETTER_MASKS, SELECTED, SELECTED_CODES
 from pipeline.mask_sets import SETS
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
-from pipeline.scoring.bootstrap import interval, resample_groups
-from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.measures import (
     BASELINE,
-    HEAD_MEASURES,
     KNOWS_TRUTH,
-    MEASURES,
     UNTRAINED_MEASURES,
-    uncertainty_column,
 )
 from pipeline.scoring.scores import names_of
-from pipeline.scoring.tasks import default_model, judged_proposal, shown_model
+from pipeline.scoring.tasks import default_model, judged_proposal
 from pipeline.vocabulary import PROTOCOLS, USED
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
@@ -59,7 +53,8 @@ from stages.page.verdict import (
     sentences,
     verdict_table,
 )
-from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
+from stages.tables.catalogue import OF_MEASURE
+from stages.tables.pivot import MASKS, in_percent, is_of_largest, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
@@ -125,12 +120,6 @@ OF_NO_PROPOSAL: Final = (
 )
 """Measures that are the same for every judged proposal."""
 
-CALIBRATED: Final = "sam_score_isotonic"
-"""Predicted IoU with which heads are compared."""
-
-HEADS_IN_WORDS: Final = {"usam": "the paper's heads", "usam_ours": "heads of this project"}
-"""Heads that predict the IoU, by the name of their measure."""
-
 MARK: Final = "†"
 """Marks a number that was computed with the ground truth."""
 
@@ -181,9 +170,7 @@ def conclusions(world: World, results: SplitResults, rows: pd.DataFrame) -> dict
         by_subject[REPLICATION] = replication_words(rows, block, n_images)
     if words := inputs_words(results, world.split):
         by_subject[OWN_INPUTS] = words
-    model, errors = _errors(results, USED)
-    worth = f"for masks of {model}, beside {beside_isotonic(errors)}"
-    return by_subject | {"What a predicted IoU is worth": worth}
+    return by_subject | {"What a predicted IoU is worth": calibration_sentence(results, USED)}
 
 
 def _replication(world: World) -> str:
@@ -425,92 +412,26 @@ def _margins(results: SplitResults, split: str) -> tuple[Margins, list[str]]:
 
 
 def calibration_sentence(results: SplitResults, protocol: str) -> str:
-    """Errors of SamScores, calibrated SamScores and heads as IoUs of the largest model's masks.
-
-    Heads are compared with calibrated SamScores over the same resamples.
-    """
-    model, errors = _errors(results, protocol)
-    of_measures = [
-        f"{PREDICTED_IOU_LABELS[name]} {_points(measured.error, measured.n_groups)} and "
-        f"{_points(measured.distance, measured.n_groups)}"
-        for name, measured in errors.items()
+    """Errors of SamScores, calibrated SamScores and heads as IoUs of the largest model's masks."""
+    scores = in_percent(score_rows({"": results}, ["calibration_error", "root_mean_square"]))
+    first = next(iter(results.run["heads"]))
+    is_shown = is_of_largest(scores) & scores["trained_on"].isin(["", first])
+    rows = pivot(scores[is_shown & (scores["protocol"] == protocol)], OF_MEASURE, "statistic")
+    errors = [
+        f"{PREDICTED_IOU_LABELS[row['measure']]} {_points(row, 'calibration_error')} and "
+        f"{_points(row, 'root_mean_square')}"
+        for row in rows.to_dict("records")
     ]
     return (
-        f"predicted IoUs of the {model} model have an ECE and an RMSE, in points, of "
-        f"{'; '.join(of_measures)}. Beside {beside_isotonic(errors)}"
+        f"predicted IoUs of the {scores['largest_model'].iloc[0]} model have an error of groups "
+        "with like predictions (ECE) and of single masks (RMSE), in points, of "
+        f"{'; '.join(errors)}."
     )
 
 
-def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
-    """Heads whose predicted IoUs are better, or worse, than calibrated SamScores.
-
-    These few comparisons are not among those of Holm's procedure, and the words say so.
-    """
-    return (
-        "SamScores that a curve fitted to the training images corrects (isotonic regression), "
-        f"{_differing(errors, 'error of groups with like predictions (ECE)', 'error')}; "
-        f"{_differing(errors, 'error of single masks (RMSE)', 'distance')} (95 % intervals of the "
-        "differences, each alone)."
-    )
-
-
-@dataclass(frozen=True)
-class Errors:
-    """ECE and RMSE of a predicted IoU: first of all objects, then of each resample."""
-
-    error: Float[np.ndarray, "_"]
-    distance: Float[np.ndarray, "_"]
-    n_groups: int
-
-
-def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]:
-    """The model, and the errors of its predicted IoUs by measure, with heads of the first split."""
-    objects = results.objects.query("protocol == @protocol and judged == @protocol")
-    model = shown_model(tuple(objects["model"].unique()))
-    objects = objects[objects["model"] == model]
-    iou, first = objects["iou"].to_numpy(), next(iter(results.run["heads"]))
-    drawn = resample_groups(objects["group"].to_numpy(), results.run["n_resamples"], seed=0)
-    errors = {}
-    for measure in MEASURES:
-        if not measure.predicted_iou or measure.judged not in {"", protocol}:
-            continue
-        name = measure.name
-        column = uncertainty_column(name, first if measure.needs_heads else "")
-        if column not in objects:  # heads of a kind that was not trained
-            continue
-        predicted = 1 - objects[column].to_numpy()
-        errors[name] = Errors(
-            reliability(predicted, iou, drawn).error,
-            accuracy(predicted, iou, drawn)["root_mean_square"],
-            drawn.n_groups,
-        )
-    return model, errors
-
-
-def _points(values: Float[np.ndarray, "_"], n_groups: int) -> str:
-    bounds = interval(values, n_groups)
-    return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
-
-
-def _differing(errors: Mapping[str, Errors], label: str, number: str) -> str:
-    """Heads whose number differs from that of calibrated SamScores, by its interval."""
-    heads = {
-        name: getattr(measured, number)
-        for name, measured in errors.items()
-        if name in HEAD_MEASURES
-    }
-    calibrated, n_groups = heads.pop(CALIBRATED), errors[CALIBRATED].n_groups
-    bounds = {name: interval(values - calibrated, n_groups) for name, values in heads.items()}
-    sides = {
-        "smaller": [_named(name) for name, margin in bounds.items() if margin.high < 0],
-        "larger": [_named(name) for name, margin in bounds.items() if margin.low > 0],
-    }
-    words = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
-    return f"the {label} is {', '.join(words)}" if words else f"the {label} is not shown to differ"
-
-
-def _named(measure: str) -> str:
-    return HEADS_IN_WORDS.get(measure, PREDICTED_IOU_LABELS[measure])
+def _points(row: Mapping[Hashable, Any], name: str) -> str:
+    value, low, high = (f"{row[name + end]:.1f}" for end in WITH_BOUNDS)
+    return f"{value} ({low} to {high})"
 
 
 def sets_block(results: SplitResults, split: str) -> str:
