@@ -39,6 +39,7 @@ from tools.show_results import (
     World,
     better_masks_block,
     better_masks_table,
+    calibration_sentence,
     carried_table,
     confirmed,
     inputs_words,
@@ -129,6 +130,33 @@ def test_a_row_has_the_inputs_of_the_papers_heads_by_the_training_of_ours() -> N
     assert row == [*PAPER_INPUTS_ROW, "–", "–", "70.0 (60–80)", "–"]
     results.scores = results.scores.query("tokens == 'selected'")
     assert paper_inputs_row(results, "scenes") == []
+
+
+def test_errors_of_predicted_ious_are_of_the_largest_model_and_the_first_heads() -> None:
+    rows = [
+        {
+            "protocol": USED,
+            "task": "",
+            "tokens": "",
+            "seed": None,
+            "train_split": heads,
+            "model": model,
+            "measure": measure,
+            "statistic": statistic,
+            "value": value,
+            "low": value / 2,
+            "high": 2 * value,
+        }
+        for statistic, value in (("calibration_error", 0.02), ("root_mean_square", 0.2))
+        for measure, heads in (("sam_score", ""), ("usam", "learned"), ("usam", "others"))
+        for model in ("tiny", "large")
+    ]
+    run = {"heads": {"learned": {}, "others": {}}, "models": {"tiny": {}, "large": {}}}
+    results: Any = SimpleNamespace(scores=pd.DataFrame(rows), run=run)
+    numbers = "2.0 (1.0 to 4.0) and 20.0 (10.0 to 40.0)"
+    said = calibration_sentence(results, USED)
+    assert said.startswith("predicted IoUs of the large model have ")
+    assert said.endswith(f"in points, of SamScore {numbers}; USAM {numbers}.")
 
 
 @EACH_WORLD
