@@ -220,7 +220,6 @@ def set_scores(
                 train_split=train_split,
                 model=model,
                 measure=measure,
-                guarantee="set",
                 iou_at=least,
                 alpha=alpha,
             )

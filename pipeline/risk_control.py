@@ -6,18 +6,13 @@ weight, which its objects share. Both guarantees hold for a new image from the s
 the images of the calibration, however bad the measure of uncertainty is.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, product
+from itertools import count
 from math import ceil, log1p
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-
-from pipeline.scoring.bootstrap import Measured
-from pipeline.scoring.scores import Statistic
-from pipeline.scoring.tasks import JudgedMasks
 
 CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the guarantee about kept masks holds."""
@@ -203,24 +198,12 @@ def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
         raise ValueError("a calibration must have at least one object, got none")
 
 
-KEPT: Final = (
-    Statistic(
-        "kept",
-        "kept",
-        "share of the masks that a threshold keeps under a guarantee, of the masks that it was "
-        "calibrated on; a threshold that keeps nothing has no row",
-    ),
-)
-
 GUARANTEES: Final = ("all", "kept")
 """Kinds of guarantee. ``all``: at most a share alpha of all masks is kept and falls short.
 ``kept``: at most a share alpha of the kept masks falls short."""
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
 """IoUs in tables below which a mask falls short."""
-
-ALPHAS: Final = (0.1, 0.2)
-"""Values of alpha in tables: the allowed shares of masks that fall short."""
 
 SEED: Final = 0
 """Seed that draws the design images."""
@@ -235,30 +218,6 @@ class Guarantee:
     iou: float
     """A mask falls short if its IoU is below this."""
     alpha: float
-
-
-def guarantee_scores(
-    masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
-) -> Iterator[Measured]:
-    """Yield, as ``kept``, the share of masks that each measure may keep under each guarantee.
-
-    The guarantees are ``GUARANTEES`` for each of ``FAILURE_IOUS`` and ``ALPHAS``. A guarantee that
-    keeps no mask has no score. ``group`` has the index of each object's image, or video.
-    """
-    guarantees = [Guarantee(*terms) for terms in product(GUARANTEES, FAILURE_IOUS, ALPHAS)]
-    for judged in masks:
-        true_iou = judged.iou
-        for (train_split, measure), uncertainty in judged.measures.items():
-            by_iou = {
-                iou: CalibrationSet.of(uncertainty, true_iou < iou, group) for iou in FAILURE_IOUS
-            }
-            for guarantee in guarantees:
-                limit = threshold(by_iou[guarantee.iou], guarantee)
-                share = float((uncertainty <= limit).mean())
-                terms = {"iou_at": guarantee.iou, "alpha": guarantee.alpha}
-                keys = judged.keys(train_split, measure, guarantee=guarantee.of, **terms)
-                if share:
-                    yield keys, {"kept": np.array([share])}
 
 
 def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:

@@ -17,7 +17,6 @@ from pipeline.annotations import annotation_table
 from pipeline.better_masks import better_mask_scores
 from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
-from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
@@ -146,7 +145,6 @@ def _scores(
             corrections.auc_scores(models, resamples, counted),
             corrections.iou_scores(predictions.views, resamples),
             usefulness.usefulness_scores(own_masks, resamples, counted),
-            guarantee_scores(tasks.of_largest(own_masks), resamples.group),
             set_scores(largest, predictions.predicted, iou, resamples),
             better_mask_scores(predictions.mask_ious, resamples),
         )

@@ -11,12 +11,11 @@ from pipeline.scoring.bootstrap import (
     Resampled,
     Resamples,
     ranked,
-    resample_groups,
     resampled_means,
 )
 from stages.page.labels import DASH
-from tools.answers import CLICK, N_RESAMPLES
-from tools.blocks import table, with_interval
+from tools.answers import CLICK
+from tools.blocks import resamples_of, table, with_interval
 
 NEVER: Final = 1.0
 """Cost of a correction that is not available: no mask gains as much."""
@@ -84,7 +83,7 @@ def advice_table(rows: pd.DataFrame) -> str:
         *("advice", "objects", "true IoU", "after it", "stated"),
         "gain beyond that of all objects",
     )
-    resamples = _resamples(rows)
+    resamples = resamples_of(rows)
     judged = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
     for name, costs in OFFERED.items():
         judged[name] = f"{CORRECTIONS[name]} (cost {costs.by_correction[name]:g})", costs
@@ -126,7 +125,7 @@ def regret_table(rows: pd.DataFrame) -> str:
         *("cost of a click or the large model", "of a person"),
         *("less regret than the best fixed choice", "than by SamScore"),
     )
-    resamples = _resamples(rows)
+    resamples = resamples_of(rows)
     lines = []
     for costs in BUDGETS:
         net = net_gains(rows, costs)
@@ -181,7 +180,3 @@ def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
     gains = rows.assign(**{f"gain {KEEP}": 0.0})[[f"gain {name}" for name in CORRECTIONS]]
     net = gains.fillna(-1).to_numpy() - np.array(list(costs.by_correction.values()))
     return np.asarray(net.argmax(axis=1))
-
-
-def _resamples(rows: pd.DataFrame) -> Resamples:
-    return resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)

@@ -46,9 +46,6 @@ PROMPTS: Final[Mapping[str, str]] = {
 PER_PHOTOGRAPH: Final = 10
 """Objects of a photograph of BSDS500, as ``max_objects_per_image``."""
 
-N_RESAMPLES: Final = 2000
-"""Resamples of the images for the intervals of tables."""
-
 
 def drawn_images(seed: int, role: Role, n: int) -> Iterator[Image]:
     """Draw scenes of the size that the params have."""

@@ -2,8 +2,21 @@
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Final
 
-from pipeline.scoring.bootstrap import Resampled, interval
+import numpy as np
+import pandas as pd
+
+from pipeline.scoring.bootstrap import (
+    Resampled,
+    Resamples,
+    interval,
+    resample_groups,
+    resampled_means,
+)
+
+N_RESAMPLES: Final = 2000
+"""Resamples of the images for the intervals of tables."""
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -52,6 +65,18 @@ def with_interval(draws: Resampled, n_groups: int, form: str) -> str:
     """
     ends = interval(draws, n_groups)
     return f"{draws[0]:{form}} ({ends.low:{form}} to {ends.high:{form}})"
+
+
+def resamples_of(rows: pd.DataFrame) -> Resamples:
+    """Resamples of the images of rows, whose numbers are in the column ``image``."""
+    return resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)
+
+
+def mean_of(rows: pd.DataFrame, values: "pd.Series[float]", form: str) -> str:
+    """Mean of a value of each row, with its 95 % interval over the images."""
+    resamples = resamples_of(rows)
+    draws = resampled_means(values.to_numpy(np.float64)[:, np.newaxis], resamples)[:, 0]
+    return with_interval(draws, resamples.n_groups, form)
 
 
 def starred(label: str) -> str:

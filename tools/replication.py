@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipeline.scoring.bootstrap import Resampled, Resamples, resample_groups, resampled_areas
+from pipeline.scoring.bootstrap import Resampled, Resamples, resampled_areas
 from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.tasks import REFINED, Correction, corrections
 from pipeline.vocabulary import TASKS, USED
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.verdict import AFTERWARDS, LINES, OWN_HEADS
-from tools.answers import CLICK, N_RESAMPLES
-from tools.blocks import starred, table, with_interval
+from tools.answers import CLICK
+from tools.blocks import resamples_of, starred, table, with_interval
 
 Rows = pd.DataFrame
 
@@ -55,7 +55,7 @@ def replication_table(rows: Mapping[str, Rows]) -> str:
         for model in models
     }
     largest = clicked[models[-1]]["sam_score"]
-    resamples = resample_groups(clicked[models[0]]["image"].to_numpy(), N_RESAMPLES, seed=0)
+    resamples = resamples_of(clicked[models[0]])
     lines = []
     for task in TASKS:
         measures = [line.measures[task] for line in LINES if line.measures.get(task) in COMPUTED]

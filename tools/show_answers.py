@@ -14,20 +14,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 import torch
 
 from pipeline.heads.scope import LEAST_GAIN, OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
-from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from stages.predictor.loading import load_predictor
 from stages.web.review_command import STOP_AT
 from storage.head_files.guarantees import errors_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
-from tools.answers import CLICK, N_RESAMPLES, PROMPTS, answers, coco_images, drawn_images
-from tools.blocks import replace_block, table, with_interval
+from tools.answers import CLICK, PROMPTS, answers, coco_images, drawn_images
+from tools.blocks import mean_of, replace_block, table
 from tools.replication import replication_table
 from tools.review_tables import REVIEWED, found_table, stop_table
 from tools.show_predictions import SCENE
@@ -91,7 +89,7 @@ def expected_table(rows: pd.DataFrame) -> str:
             [
                 PROMPTS[str(prompt)],
                 f"{iou.mean():.2f}",
-                _mean(of_prompt, of_prompt["expected_iou"] - iou, "+.2f"),
+                mean_of(of_prompt, of_prompt["expected_iou"] - iou, "+.2f"),
                 *(f"{of_prompt[name].corr(iou):.2f}" for name in ("expected_iou", "sam_score")),
             ]
         )
@@ -128,7 +126,7 @@ def choice_table(rows: dict[str, pd.DataFrame]) -> str:
                 [
                     *(PROMPTS[str(prompt)], model.replace("_", " "), str(len(of_prompt))),
                     f"{100 * of_prompt['iou'].mean():.1f}",
-                    _mean(of_prompt, 100 * gain, "+.1f"),
+                    mean_of(of_prompt, 100 * gain, "+.1f"),
                     f"{100 * of_prompt['chosen_gain'].mean():+.1f}",
                     f"{(of_prompt['chosen_gain'] > 0).mean():.0%}",
                     f"{(gain > LEAST_GAIN).mean():.0%}",
@@ -136,13 +134,6 @@ def choice_table(rows: dict[str, pd.DataFrame]) -> str:
                 ]
             )
     return table(header, lines, left=(0, 1))
-
-
-def _mean(rows: pd.DataFrame, values: "pd.Series[float]", form: str) -> str:
-    """Mean of a value of each row, with its 95 % interval over the images."""
-    resamples = resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)
-    draws = resampled_means(values.to_numpy()[:, np.newaxis], resamples)[:, 0]
-    return with_interval(draws, resamples.n_groups, form)
 
 
 if __name__ == "__main__":

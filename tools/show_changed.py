@@ -16,11 +16,10 @@ import torch
 
 from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
-from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from pipeline.views import apply_view, default_view
 from stages.predictor.loading import load_predictor
-from tools.answers import CLICK, N_RESAMPLES, Image, answers, bsds500_images, drawn_images
-from tools.blocks import replace_block, table, with_interval
+from tools.answers import CLICK, Image, answers, bsds500_images, drawn_images
+from tools.blocks import mean_of, replace_block, table
 from tools.show_family import BSDS500
 
 PAGE: Final = Path("docs", "predict.md")
@@ -114,15 +113,10 @@ def changed_table(by_family: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     for family, by_change in by_family.items():
         for change, rows in by_change.items():
             is_unlike = rows.groupby("image")["unlike_training"].first() > OUT_OF_DISTRIBUTION
-            errors = [_error(rows[rows["model"] == model]) for model in models]
+            of_models = [rows[rows["model"] == model] for model in models]
+            errors = [mean_of(of, of["expected_iou"] - of["iou"], "+.3f") for of in of_models]
             lines.append([f"`{family}`", change, f"{is_unlike.mean():.0%}", *errors])
     return table(header, lines, left=(0, 1))
-
-
-def _error(rows: pd.DataFrame) -> str:
-    errors = (rows["expected_iou"] - rows["iou"]).to_numpy()[:, np.newaxis]
-    resamples = resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)
-    return with_interval(resampled_means(errors, resamples)[:, 0], resamples.n_groups, "+.3f")
 
 
 if __name__ == "__main__":

@@ -27,12 +27,10 @@ from pipeline.prompts import central_error, measure_objects
 from pipeline.sam.building import build
 from pipeline.sam.families import PHOTOGRAPHS, models_of
 from pipeline.sam.model import Decoded, Sam
-from pipeline.scoring.bootstrap import resample_groups, resampled_means
 from pipeline.upsampling import masks_at_image
 from stages.extraction.models import load_sam
 from stages.settings.params import read_params
 from tools.answers import (
-    N_RESAMPLES,
     Image,
     Masks,
     bsds500_images,
@@ -41,7 +39,7 @@ from tools.answers import (
     drawn_images,
     iou_of,
 )
-from tools.blocks import replace_block, table, with_interval
+from tools.blocks import mean_of, replace_block, table
 
 CARDS: Final = {"mini": Path("docs/mini.md"), "mini-photos": Path("docs/mini_photos.md")}
 """The page of each embedded family."""
@@ -203,10 +201,7 @@ def words_on(by_model: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _cells(rows: pd.DataFrame) -> Iterator[str]:
-    resamples = resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)
-    draws = 100 * resampled_means(rows[[*COLUMNS]].to_numpy(), resamples)
-    for column in range(len(COLUMNS)):
-        yield with_interval(draws[:, column], resamples.n_groups, ".1f")
+    yield from (mean_of(rows, 100 * rows[column], ".1f") for column in COLUMNS)
     yield f"{rows['sam_score'].corr(rows['selected']):.2f}"
     steps = rows[["selected", *(f"corrected_{k}" for k in range(1, N_CORRECTIONS + 1))]].to_numpy()
     raised = steps[:, 1:] > steps[:, :-1]

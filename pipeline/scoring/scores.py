@@ -54,7 +54,6 @@ class Keys:
         str, "`best` or `selected` of one click; `refined`, `refined_selected` of eight"
     ] = ""
     measure: Measure = ""
-    guarantee: Annotated[str, "about `all` masks, the `kept` masks, or a `set` of proposals"] = ""
     iou_at: Annotated[float | None, "a mask with a lower IoU fails"] = None
     alpha: Annotated[float | None, "share that a guarantee allows to fail"] = None
     choice: Annotated[str, "a mask of the object: `selected`, `choice`, ..."] = ""

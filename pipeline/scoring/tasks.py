@@ -231,12 +231,6 @@ def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
     return [judged for judged in masks if judged.judged == judged.protocol]
 
 
-def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
-    """Select the masks of the largest model, which report tables and figures show."""
-    largest = shown_model([judged.model for judged in masks])
-    return [judged for judged in masks if judged.model == largest]
-
-
 def measures_of(evidence: Evidence) -> dict[str, Values]:
     """Compute, by name, the measures of the evidence's heads or, without heads, all untrained ones.
 

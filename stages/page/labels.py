@@ -123,7 +123,6 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "risk": "1 − IoU of a mask: how far it falls short of a perfect one.",
     "AURC": "Area under the mean risk of the kept masks by their share.",
     "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
-    "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range that holds the true value in 95 % of data sets of such images, or videos.",
 }
 """Words in the glossary of the page, and their meanings; measures are listed separately."""

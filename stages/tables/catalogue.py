@@ -196,22 +196,10 @@ REPORT_TABLES: Final = (
         is_of_predicted_iou=True,
     ),
     ReportTable(
-        "promises",
-        Pivot(("kept",), ("masks", *OF_MEASURE, "promised"), order=("iou_at",)),
-        "Share of the masks that a promise keeps",
-        "promises",
-        caption="In %",
-        note="Of all: on average over calibrations, at most a share α of an image's masks is kept "
-        "and falls short of the IoU. Of kept: with 90 % confidence in the calibration, at "
-        "most a share α of the kept masks falls short of it. Settings that keep nothing have "
-        "no number.",
-        across="promised",
-    ),
-    ReportTable(
         "mask_sets",
         Pivot(names_of(SETS), ("sets", *OF_MEASURE, "statistic"), order=("statistic",)),
         "Sets of proposals of which one is good",
-        "promises",
+        "sets",
         n_digits=2,
         caption="Coverage in %, proposals per set",
         note="The fewest of the three proposals of the largest model of which, in such a share of "

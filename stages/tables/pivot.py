@@ -141,10 +141,6 @@ WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
     "tokens": lambda scores: scores["tokens"].map(TOKENS_READ),
     "measure": _measure,
     "statistic": _statistic,
-    "masks": lambda scores: scores["iou_at"].map("IoU ≥ {:g}".format),
-    "promised": lambda scores: (
-        "of " + scores["guarantee"] + scores["alpha"].map(", α = {:g}".format)
-    ),
     "sets": lambda scores: (
         scores["iou_at"].map("IoU ≥ {:g}".format)
         + scores["alpha"].map(lambda alpha: f" in {1 - alpha:.0%} of the sets")

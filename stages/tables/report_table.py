@@ -90,7 +90,7 @@ SECTIONS: Final = {
     "radar": "All corrections at once",
     "selective": "Selective prediction",
     "calibration": "Calibration",
-    "promises": "Promises",
+    "sets": "Mask sets",
     "tokens": "Heads without one of the tokens",
     "iou": "Mean IoU",
     "gallery": "Gallery",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline import better_masks, mask_sets, risk_control
+from pipeline import better_masks, mask_sets
 from pipeline.scoring import calibration, corrections, usefulness
 from pipeline.scoring.scores import Statistic
 
@@ -12,22 +12,19 @@ GROUPS: Final[Mapping[str, tuple[Statistic, ...]]] = {
     "masks": corrections.MEAN_IOUS,
     "selective": usefulness.SELECTIVE,
     "calibration": calibration.CALIBRATION,
-    "guarantees": risk_control.KEPT,
     "mask sets": mask_sets.SETS,
     "better masks": better_masks.BETTER_MASKS,
 }
 """Statistics by group, in the order of tables."""
 
 _OF_MEASURES: Final = ("protocol", "train_split", "model", "measure")
-_OF_GUARANTEES: Final = (*_OF_MEASURES, "guarantee", "iou_at", "alpha")
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "corrections": ("protocol", "train_split", "tokens", "seed", "task", "model", "measure"),
     "masks": ("model", "view", "proposal"),
     "selective": _OF_MEASURES,
     "calibration": _OF_MEASURES,
-    "guarantees": _OF_GUARANTEES,
-    "mask sets": _OF_GUARANTEES,
+    "mask sets": (*_OF_MEASURES, "iou_at", "alpha"),
     "better masks": ("protocol", "train_split", "model", "choice"),
 }
 """Columns of ``scores.csv`` that identify a score, by group."""

@@ -1,6 +1,5 @@
 """Risk control: thresholds against slow versions, and the guarantees by each measure."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.risk_control import (
-    ALPHAS,
     CONFIDENCE,
-    FAILURE_IOUS,
     GUARANTEES,
     LARGEST_BET,
     N_BETS,
@@ -20,16 +17,12 @@ from pipeline.risk_control import (
     CalibrationSet,
     Guarantee,
     design_images,
-    guarantee_scores,
     least_images,
     threshold,
     threshold_of_all,
     threshold_of_kept,
 )
-from pipeline.scoring.scores import Keys
-from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from tests.fixtures.judged import kept_and_lost, random_halves
-from tests.fixtures.model_scores import random_scores
 from tests.fixtures.resampled import levels, seeds, tied_objects
 
 ALPHA = 0.1
@@ -120,43 +113,6 @@ def test_a_quarter_of_the_images_propose() -> None:
 
 N_OBJECTS = 240
 GROUP = np.arange(N_OBJECTS) // 3
-
-
-@pytest.fixture(scope="module")
-def masks() -> list[JudgedMasks]:
-    """SamScores that tell the IoU well, and masks that seldom fail."""
-    scores = random_scores(0, n_objects=N_OBJECTS, train_splits=())
-    iou = 1 - scores.proposals.iou**3
-    noisy = (iou + 0.1 * (scores.proposals.sam_score - 0.5)).astype(np.float32)
-    told = replace(scores, proposals=replace(scores.proposals, iou=iou, sam_score=noisy))
-    return own_masks(judged_masks({"large": told}))
-
-
-def test_of_every_measure_the_guarantees_that_keep_something_are_told(
-    masks: list[JudgedMasks],
-) -> None:
-    expected = []
-    for one in masks:
-        for (train_split, measure), uncertainty in one.measures.items():
-            for guarantee in (
-                Guarantee(*parts) for parts in product(GUARANTEES, FAILURE_IOUS, ALPHAS)
-            ):
-                judged = CalibrationSet.of(uncertainty, one.iou < guarantee.iou, GROUP)
-                kept = float(np.mean(uncertainty <= threshold(judged, guarantee)))
-                if kept > 0:
-                    keys = Keys(
-                        protocol=one.protocol,
-                        train_split=train_split,
-                        model=one.model,
-                        measure=measure,
-                        guarantee=guarantee.of,
-                        iou_at=guarantee.iou,
-                        alpha=guarantee.alpha,
-                    )
-                    expected.append((keys, {"kept": np.array([kept])}))
-    assert list(guarantee_scores(masks, GROUP)) == expected
-    n_settings = sum(len(one.measures) for one in masks) * len(GUARANTEES) * 6
-    assert 0 < len(expected) < n_settings
 
 
 def test_a_threshold_is_of_all_images() -> None:

@@ -22,8 +22,8 @@ from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
 from tests.fixtures.scores import by_keys
-from tools.answers import CLICK, N_RESAMPLES, answers
-from tools.blocks import starred, table
+from tools.answers import CLICK, answers
+from tools.blocks import N_RESAMPLES, starred, table
 from tools.replication import replication_table
 from tools.show_results import replication_words
 
