@@ -1,6 +1,7 @@
 """Whether measures order masks of fresh scenes better than 1 - SamScore, too."""
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ COMPUTED: Final[Mapping[str, Callable[[Rows], "pd.Series[float]"]]] = {
     AFTERWARDS.measures["model"]: lambda rows: rows["largest_sam_score"] - rows["sam_score"],
     OWN_HEADS.measures["segmentation"]: lambda rows: -rows["expected_iou"],
     **{
-        OWN_HEADS.measures[task]: lambda rows, task=task: rows[f"direct gain {task}"]
+        OWN_HEADS.measures[task]: itemgetter(f"direct gain {task}")
         for task in TASKS
         if task != "segmentation"
     },

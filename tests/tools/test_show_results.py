@@ -151,7 +151,10 @@ def test_errors_of_predicted_ious_are_of_the_largest_model_and_the_first_heads()
         for measure, heads in (("sam_score", ""), ("usam", "learned"), ("usam", "others"))
         for model in ("tiny", "large")
     ]
-    run = {"heads": {"learned": {}, "others": {}}, "models": {"tiny": {}, "large": {}}}
+    run: dict[str, Any] = {
+        "heads": {"learned": {}, "others": {}},
+        "models": {"tiny": {}, "large": {}},
+    }
     results: Any = SimpleNamespace(scores=pd.DataFrame(rows), run=run)
     numbers = "2.0 (1.0 to 4.0) and 20.0 (10.0 to 40.0)"
     said = calibration_sentence(results, USED)
