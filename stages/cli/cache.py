@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares, repairs, sends and describes stores.
+"""``usam cache``: lists, verifies, repairs, sends and describes stores.
 
 It also puts shards of stores into the pool, and removes shards from the pool.
 """
@@ -29,12 +29,12 @@ from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
 from storage.pool.dvc_remote import push
 from storage.split.cell_name import CellName
-from storage.store.checks import differences_of, find_stores
+from storage.store.checks import find_stores
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, check, compare, repair, send and describe stores.",
+    help="List, check, repair, send and describe stores.",
 )
 
 app.command("ls")(ls)
@@ -44,7 +44,6 @@ Where = str | Path
 """Path or address of a store."""
 
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
-OneStore = Annotated[str, typer.Argument(help="A store, zipped or not, or the address of one.")]
 
 
 @app.command("verify")
@@ -87,16 +86,6 @@ def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
         n_intact = len(damages) - len(damaged)
         lines.append(f"{len(damages)} stores: {n_intact} intact, {len(damaged)} damaged")
     return "\n".join(lines)
-
-
-@app.command("diff")
-def diff_command(first: OneStore, second: OneStore) -> None:
-    """Print the differences between two stores; exit 1 if there are any."""
-    with reported_errors():
-        differences = differences_of(first, second)
-    print(_indented(differences) if differences else "same")
-    if differences:
-        raise typer.Exit(1)
 
 
 def _indented(reasons: Mapping[str, str]) -> str:

@@ -1,15 +1,12 @@
-"""Finds stores in a folder, checks a store's files against its manifest, compares two stores."""
+"""Finds stores in a folder, and checks a store's files against its manifest."""
 
 import os
 from pathlib import Path
 from zipfile import is_zipfile
 
-import numpy as np
-
 from storage.errors import N_HEX, StoreError
-from storage.files.manifest import FILE, ROOT, Manifest
-from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.signature import change
+from storage.files.manifest import FILE, ROOT
+from storage.store.inspection import Store, open_store
 
 
 def find_stores(path: Path) -> list[Path]:
@@ -75,70 +72,3 @@ def _strays(store: Store) -> list[str]:
     if store.files.where.startswith(("http://", "https://")):
         return []
     return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
-
-
-def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
-    """Describe how two stores of the same kind differ.
-
-    Each difference is by ``signature.<key>`` or by the name of the array; empty if the stores are
-    equal. Arrays whose files have the same digests in both manifests are equal, and are not read.
-    Raises a StoreError if a store is missing or its metadata are damaged, the kinds differ, or a
-    chunk file that must be read is missing or differs from its manifest.
-    """
-    stores = open_store(first), open_store(second)
-    if stores[0].kind != stores[1].kind:
-        raise StoreError(f"{stores[1]} must be of kind {stores[0].kind}, got {stores[1].kind}")
-    return {**_signatures(*stores), **_arrays(*stores)}
-
-
-def _signatures(first: Store, second: Store) -> dict[str, str]:
-    keys = sorted(first.signature.keys() | second.signature.keys())
-    pairs = {key: [store.signature.get(key, "none") for store in (first, second)] for key in keys}
-    return {f"signature.{key}": change(old, new) for key, (old, new) in pairs.items() if old != new}
-
-
-def _arrays(first: Store, second: Store) -> dict[str, str]:
-    names = (
-        name
-        for name in {**first.specs, **second.specs}
-        if _files(first.manifest, name) != _files(second.manifest, name)
-    )
-    changes = {name: _values(first.arrays.get(name), second.arrays.get(name)) for name in names}
-    return {name: text for name, text in changes.items() if text}
-
-
-def _files(manifest: Manifest, array: str) -> dict[str, object]:
-    return {name: record for name, record in manifest.items() if name.startswith(f"{array}/")}
-
-
-def _values(old: AnyArray | None, new: AnyArray | None) -> str:
-    """Describe how two arrays differ: number of rows and, for numbers, largest difference.
-
-    An array that is None is missing. If shapes differ, they alone are described. The text is empty
-    if no row differs; NaN equals NaN.
-    """
-    if old is None or new is None:  # an optional array
-        return "none -> there" if old is None else "there -> none"
-    if old.shape != new.shape:
-        return f"shape {_text(old.shape)} -> {_text(new.shape)}"
-    n_rows, largest = 0, 0.0
-    step = (old.shards or old.chunks)[0]
-    for start in range(0, old.shape[0], step):
-        rows = slice(start, start + step)
-        before, after = np.asarray(old[rows]), np.asarray(new[rows])
-        is_number = np.issubdtype(before.dtype, np.number)
-        differs = before != after
-        if np.issubdtype(before.dtype, np.floating):
-            differs &= ~(np.isnan(before) & np.isnan(after))
-        n_rows += int(differs.reshape(len(before), -1).any(axis=1).sum())
-        if is_number and differs.any():
-            gaps = np.abs(before[differs].astype(np.float64) - after[differs].astype(np.float64))
-            largest = max(largest, float(np.nanmax(gaps, initial=0.0)))
-    if not n_rows:
-        return ""
-    by = f", by at most {largest:.3g}" if largest else ""
-    return f"{n_rows} of {old.shape[0]} rows differ{by}"
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

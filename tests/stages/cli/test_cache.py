@@ -68,20 +68,6 @@ def test_verify_lists_damage_and_fails(features: Path) -> None:
     assert f"token/c.0 {n_bytes + 1} bytes -> {n_bytes}" in lines
 
 
-@pytest.mark.usefixtures("features")
-def test_diff_of_two_stores() -> None:
-    shutil.copytree("features", "others/features")
-    result = usam("cache", "diff", FEATURES, "others/features/identity.zarr")
-    assert (result.exit_code, result.stdout) == (0, "same\n")
-    extract(Path("again"), (0, 7, 0))
-    result = usam("cache", "diff", FEATURES, "again/features/identity.zarr")
-    assert result.exit_code == 1
-    assert re.search(r"iou +4 of 10 rows differ, by at most 0\.\d+", result.stdout)
-    result = usam("cache", "diff", FEATURES, "masks/identity.zarr")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "must be of kind features, got masks" in result.stderr
-
-
 def lines_of(result: Result) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines()]
 

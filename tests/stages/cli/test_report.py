@@ -59,7 +59,7 @@ def test_the_last_screen_says_what_the_choice_gained_by_each_model_and_heads(
     scores = results[SPLITS[0]].scores
     rows = scores[(scores["choice"] == "choice") & (scores["statistic"] == "mask_gain")]
     of_first = rows[rows["train_split"] == TRAIN_SPLITS[0]].set_index("model")
-    mean, low, high = (100 * of_first.loc["tiny", ["value", "low", "high"]]).tolist()
+    mean, low, high = (100 * of_first[name]["tiny"] for name in ("value", "low", "high"))
     words = choice_words(scores)
     for name in TRAIN_SPLITS:
         assert f"by heads of {name}, tiny " in words
