@@ -51,7 +51,7 @@ from stages.settings.blocks import ExecutorParams
 from stages.training.search import run_study
 os.chdir(tempfile.mkdtemp())
 Repo.init(no_scm=True)
-options = {"n_trials": 12, "seed": 0, "advance": print, "facade": "full"}
+options = {"n_trials": 12, "seed": 0, "advance": print}
 run_study(lambda plan: plan.learning_rate, Path("study"), **options)
 with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
     print(results_of(run, [Task("a number", abs, (-1,))]))

@@ -1,9 +1,8 @@
 """Trains heads by SGD with momentum, or by AdamW in one cycle of the learning rate."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import islice, repeat
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,8 +21,6 @@ FORWARD_ROWS: Final = 1024
 
 WORST_MSE: Final = 1.0
 """Largest squared error of a prediction in [0, 1]: the cost of a trial that diverges."""
-
-MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
 NetworkPlan = kinds.Hyperparameters | kinds.OneCycle
 """Settings by which a network is trained."""
@@ -175,32 +172,6 @@ def _member_seeds(seed: int, n_members: int) -> list[int]:
     return [seed, *further]
 
 
-def validation_errors(
-    data: TrainingSet,
-    rows: Rows,
-    objective: str,
-    plan: NetworkPlan,
-    *,
-    seed: int,
-) -> Iterator[float]:
-    """Train a head of kind ``paper`` epoch by epoch, and yield its validation error after each.
-
-    The error is the mean squared error on the validation rows. The iterator has no end: it yields
-    ``WORST_MSE`` after training has ended or diverged.
-
-    Raises
-    ------
-    ValueError
-        If an input or a target is not finite; raised when the first error is asked for.
-    """
-    tensors = _tensors(data, rows, [objective], kinds.KINDS_BY_NAME[kinds.PAPER])
-    network = networks.initial_network([objective], data.inputs.shape[1], seed)
-    with suppress(DivergenceError):
-        for _ in _epochs(tensors, network, [objective], plan, seed):
-            yield float(_validation_errors(network, tensors)[0])
-    yield from repeat(WORST_MSE)
-
-
 def validation_cost(
     data: TrainingSet,
     rows: Rows,
@@ -218,38 +189,13 @@ def validation_cost(
     ValueError
         If an input or a target is not finite.
     """
-    *_, last = islice(validation_errors(data, rows, objective, plan, seed=seed), plan.epochs)
-    return last
-
-
-def continued_costs(
-    data: TrainingSet,
-    rows: Rows,
-    objective: str,
-    *,
-    seed: int,
-) -> Callable[[kinds.Hyperparameters], float]:
-    """Make a function that returns the ``validation_cost`` of a plan for the same data and seed.
-
-    The function continues a head if an earlier call had the same plan with fewer epochs. Heads stay
-    in memory until a head reaches ``MOST_EPOCHS``; then all are dropped, and later plans start
-    anew. The function raises a ValueError if an input or a target is not finite.
-    """
-    running: dict[kinds.Hyperparameters, tuple[int, Iterator[float]]] = {}
-
-    def cost(plan: kinds.Hyperparameters) -> float:
-        longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
-        n_done, costs = running.pop(longest, (plan.epochs, iter(())))
-        if n_done >= plan.epochs:
-            n_done, costs = 0, validation_errors(data, rows, objective, longest, seed=seed)
-        *_, last = islice(costs, plan.epochs - n_done)
-        if plan.epochs < longest.epochs:
-            running[longest] = plan.epochs, costs
-        else:
-            running.clear()
-        return last
-
-    return cost
+    tensors = _tensors(data, rows, [objective], kinds.KINDS_BY_NAME[kinds.PAPER])
+    network = networks.initial_network([objective], data.inputs.shape[1], seed)
+    try:
+        deque(_epochs(tensors, network, [objective], plan, seed), maxlen=0)
+    except DivergenceError:
+        return WORST_MSE
+    return float(_validation_errors(network, tensors)[0])
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,6 @@ class TuneParams:
     """Settings of the stage ``tune``: its search, and hyperparameters that 0 trials choose.
 
     ``max_objects`` limits the objects that trials learn from and are judged on; None means all.
-    ``facade`` is SMAC3's way to choose trials, as ``stages.training.search.Facade`` says.
     """
 
     seed: Seed
@@ -248,7 +247,6 @@ class TuneParams:
     batch_size: Annotated[int, _in_range("batch_size")]
     learning_rate: Annotated[float, _in_range("learning_rate")]
     momentum: Annotated[float, _in_range("momentum")]
-    facade: Literal["full", "multifidelity"] = "full"
 
 
 @strict

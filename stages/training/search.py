@@ -6,20 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
 from joblib import parallel_config
-from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
-from smac.acquisition.maximizer import AbstractAcquisitionMaximizer, LocalSearch
-from smac.intensifier import SuccessiveHalving
-from smac.main.config_selector import ConfigSelector
+from smac import HyperparameterOptimizationFacade, Scenario
+from smac.acquisition.maximizer import LocalSearch
 from smac.runhistory import TrialInfo, TrialValue
 
 from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import TrainingSet, sample_for_trials, split_by_group
-from pipeline.heads.training import Rows, continued_costs, validation_cost
+from pipeline.heads.training import Rows, validation_cost
 from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.executor.tasks import Task, results_of
@@ -40,22 +38,6 @@ LOOK_S: Final = 2.0
 """Seconds between two counts of the trials that a worker has finished."""
 
 LOG: Final = "trials.jsonl"
-
-Facade = Literal["full", "multifidelity"]
-"""SMAC3's way to choose trials. ``full``, as in the paper: the number of epochs is searched, and
-each trial trains to its end. ``multifidelity``: successive halving, where all trials begin with few
-epochs and the best trials get more epochs."""
-
-ETA: Final = 4
-"""Rate of successive halving: the best of ``ETA`` heads gets ``ETA`` times as many epochs. The
-numbers of epochs are 5, 20 and 80."""
-
-FIRST_ROUND: Final = ETA**2
-"""Number of heads that successive halving begins with."""
-
-LEAST_MODELLED: Final = 8
-"""SMAC3's model learns from trials of the largest number of epochs with at least this many trials.
-SMAC3's default is 1."""
 
 
 @dataclass(frozen=True)
@@ -130,33 +112,13 @@ def search_here(
     with faults_of(cells.split), one_thread_each():
         learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_models, settings.seed)
         del rows_of_all  # frees memory: the sample may be a small part of all rows
-        cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(
-            cost,
+            lambda plan: validation_cost(learned, rows, study.objective, plan, seed=settings.seed),
             folder,
             n_trials=settings.n_trials,
             seed=settings.seed,
             advance=count,
-            facade=settings.facade,
         )
-
-
-def cost_of_trials(
-    facade: Facade, learned: TrainingSet, rows: Rows, objective: str, *, seed: int
-) -> Callable[[Hyperparameters], float]:
-    """Make a function that trains a head by a plan and returns its validation error.
-
-    With the facade ``multifidelity``, the function continues the training of a head that it has
-    trained with the same plan for fewer epochs.
-
-    Parameters
-    ----------
-    rows
-        Rows of ``learned`` for training and for validation.
-    """
-    if facade == "multifidelity":
-        return continued_costs(learned, rows, objective, seed=seed)
-    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
 
 
 def rows_of_trials(
@@ -224,7 +186,6 @@ def _folder_of(study: Study) -> Path:
         **origin_of(opened(study.cells)),
         "seed": settings.seed,
         "max_objects": str(settings.max_objects),
-        "facade": settings.facade,
         "tune_version": VERSIONS["tune"],
         **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
     }
@@ -238,7 +199,6 @@ def run_study(
     n_trials: int,
     seed: int,
     advance: Callable[[int], None],
-    facade: Facade,
 ) -> list[Trial]:
     """Try ``n_trials`` sets of hyperparameters, in the order in which SMAC3 proposes them.
 
@@ -269,7 +229,7 @@ def run_study(
         TemporaryDirectory(prefix="smac-", dir=folder) as smac_folder,
         parallel_config("sequential"),
     ):
-        optimizer = _optimizer(facade, Path(smac_folder), n_trials, seed)
+        optimizer = _optimizer(Path(smac_folder), n_trials, seed)
         for _ in range(n_trials):
             proposal = optimizer.ask()
             plan = _plan(proposal)
@@ -295,50 +255,25 @@ class SortedLocalSearch(LocalSearch):
         return evaluated
 
 
-def _optimizer(
-    facade: Facade, folder: Path, n_trials: int, seed: int
-) -> HyperparameterOptimizationFacade:
-    least, most = RANGES["epochs"] if facade == "multifidelity" else (None, None)
+def _optimizer(folder: Path, n_trials: int, seed: int) -> HyperparameterOptimizationFacade:
     scenario = Scenario(
-        _space(facade, seed),
+        _space(seed),
         name="smac",
         output_directory=folder,
         deterministic=True,
         n_trials=n_trials,
         seed=seed,
         n_workers=1,
-        min_budget=least,
-        max_budget=most,
     )
     maximizer = HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)
     maximizer._local_search = SortedLocalSearch(scenario.configspace, seed=seed)  # noqa: SLF001
-    if facade == "multifidelity":
-        return _multifidelity(scenario, maximizer)
     return HyperparameterOptimizationFacade(
         scenario, _never_called, acquisition_maximizer=maximizer, logging_level=False
     )
 
 
-def _multifidelity(
-    scenario: Scenario, maximizer: AbstractAcquisitionMaximizer
-) -> MultiFidelityFacade:
-    return MultiFidelityFacade(
-        scenario,
-        _never_called_with_budget,
-        intensifier=SuccessiveHalving(scenario, eta=ETA),
-        acquisition_maximizer=maximizer,
-        # As large as the first round: after its initial design, SMAC3 draws some points twice.
-        initial_design=MultiFidelityFacade.get_initial_design(
-            scenario, n_configs=FIRST_ROUND, max_ratio=1
-        ),
-        config_selector=ConfigSelector(scenario, min_trials=LEAST_MODELLED),
-        logging_level=False,
-    )
-
-
-def _space(facade: Facade, seed: int) -> ConfigurationSpace:
-    names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
-    ranges = {name: RANGES[name] for name in names}
+def _space(seed: int) -> ConfigurationSpace:
+    ranges = {name: RANGES[name] for name in ("epochs", "batch_size")}
     integers = [Integer(name, (int(low), int(high))) for name, (low, high) in ranges.items()]
     rate = Float("learning_rate", RANGES["learning_rate"], log=True)
     momentum = Float("momentum", RANGES["momentum"])
@@ -349,15 +284,10 @@ def _never_called(config: Configuration, seed: int) -> float:
     raise AssertionError(f"trials must be asked for and told, got a call with {config}, {seed}")
 
 
-def _never_called_with_budget(config: Configuration, seed: int, budget: float) -> float:
-    # SMAC3 warns unless the function takes a budget exactly where the facade has budgets.
-    return _never_called(config, seed) + budget
-
-
 def _plan(proposal: TrialInfo) -> Hyperparameters:
     config = proposal.config
     return Hyperparameters(
-        epochs=int(config["epochs"]) if proposal.budget is None else round(proposal.budget),
+        epochs=int(config["epochs"]),
         batch_size=int(config["batch_size"]),
         learning_rate=float(config["learning_rate"]),
         momentum=float(config["momentum"]),

@@ -15,19 +15,19 @@ import numpy as np
 
 from pipeline.heads.kinds import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.training import validation_cost
 from stages.training.data import read_head_data
 from stages.training.fit import one_thread_each
-from stages.training.search import TUNED, Facade, cost_of_trials, rows_of_trials, run_study
+from stages.training.search import TUNED, rows_of_trials, run_study
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import open_train
 from tests.golden import train
 from tests.golden.golden import Arrays, Golden, off_by
 
 SEED: Final = 3
-FACADES: Final[tuple[Facade, ...]] = ("full", "multifidelity")
 
 N_TRIALS: Final = 40
-"""Enough trials for the forest of SMAC3 to choose some of them under either facade."""
+"""Enough trials for the forest of SMAC3 to choose some of them."""
 
 MAX_OBJECTS: Final = (None, 16)
 """Numbers of objects that trials take; None for all."""
@@ -59,9 +59,9 @@ def analytic_cost(plan: Hyperparameters) -> float:
 
 
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:
-    """Trials under each facade, rows that trials learn from, and three real costs."""
+    """Trials, rows that trials learn from, and three real costs."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        trials = {f"asked/{facade}": _asked(facade) for facade in FACADES}
+        trials = {"asked/full": _asked()}
         train.write_inputs(inputs or train.GOLDEN.inputs())
         data = read_head_data(open_train("shapes_train", MODELS), TUNED)
     return trials | _rows(data) | {"costs/real": _costs(data)}
@@ -72,11 +72,9 @@ def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     return off_by(golden, values, rtol * float(np.abs(golden).max()))
 
 
-def _asked(facade: Facade) -> np.ndarray:
-    folder = Path(facade)
-    trials = run_study(
-        analytic_cost, folder, n_trials=N_TRIALS, seed=SEED, advance=lambda _: None, facade=facade
-    )
+def _asked() -> np.ndarray:
+    folder = Path("asked")
+    trials = run_study(analytic_cost, folder, n_trials=N_TRIALS, seed=SEED, advance=lambda _: None)
     return np.array([astuple(trial.plan) for trial in trials])
 
 
@@ -96,7 +94,7 @@ def _costs(data: TrainingSet) -> np.ndarray:
     with one_thread_each():
         return np.array(
             [
-                cost_of_trials("full", learned, rows, objective, seed=SEED)(plan)
+                validation_cost(learned, rows, objective, plan, seed=SEED)
                 for plan, objective in zip(PLANS, OBJECTIVES, strict=True)
             ]
         )

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -19,7 +19,6 @@ from pipeline.heads.training import (
     NetworkPlan,
     Rows,
     TrainedHead,
-    continued_costs,
     train_heads,
     validation_cost,
 )
@@ -272,31 +271,6 @@ def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
     trained = train_heads(DATA, ROWS, ["iou_tiny"], PLAN, seed=SEED)["iou_tiny"]
     cost = validation_cost(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
     assert cost == trained.validation_mse[-1]
-
-
-@pytest.mark.parametrize("more", [1, 5])
-def test_a_trial_that_goes_on_costs_as_much_as_one_from_the_start(
-    more: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.heads.training.MOST_EPOCHS", 6)
-    cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
-    other = replace(PLAN, momentum=0.2)
-    for plan in (PLAN, other, replace(PLAN, epochs=PLAN.epochs + more), PLAN):
-        assert cost(plan) == validation_cost(DATA, ROWS, "iou_tiny", plan, seed=SEED)
-
-
-def test_a_trial_that_goes_on_trains_only_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[int] = []
-
-    def errors(*_: object, **__: object) -> Iterator[float]:
-        for epoch in range(100):
-            trained.append(epoch)
-            yield 1 / (epoch + 1)
-
-    monkeypatch.setattr("pipeline.heads.training.validation_errors", errors)
-    cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
-    assert [cost(replace(PLAN, epochs=n)) for n in (2, 5)] == [1 / 2, 1 / 5]
-    assert trained == [0, 1, 2, 3, 4]
 
 
 def test_a_trial_that_diverges_costs_most() -> None:
