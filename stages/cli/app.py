@@ -31,7 +31,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
     "Files": {
-        "cache": "List, check, compare, repair, send and describe stores.",
+        "cache": "List, check, repair, send and describe stores.",
         "checkpoints": "Download and check weights of models.",
         "heads": "Show, export, download and describe trained heads.",
     },
