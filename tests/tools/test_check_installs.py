@@ -24,8 +24,6 @@ class FakeInstaller:
         self.commands.append(line)
         if self.refused in line:
             raise subprocess.CalledProcessError(1, command, stderr="Resolving\nno such version\n")
-        if command[0] == "du":
-            return f"7\t{command[-1]}\n"
         if "build" in command:
             dist = Path(command[command.index("--out-dir") + 1])
             dist.mkdir()
@@ -33,7 +31,7 @@ class FakeInstaller:
                 (dist / name).touch()
         if "venv" in command:
             Path(command[-1]).mkdir()
-        return "one\ntwo\nthree\n"
+        return ""
 
 
 def run(
@@ -58,11 +56,12 @@ def test_a_failed_environment_is_told_and_the_others_are_tried(
 
     assert status == 1
     printed = capsys.readouterr().out
-    assert "dvc-3.11-lowest: **failed** no such version\n" in printed
-    assert "3 of 4 environments that were tried work." in printed
-    assert "\n| extra | 3.11 |\n" in printed
-    assert "\n| none | 1, 7 MB / 1, 7 MB |\n" in printed
-    assert "\n| `dvc` | 1, 7 MB / **failed** |\n" in printed
+    assert printed.splitlines() == [
+        "base-3.11-newest: works",
+        "base-3.11-lowest: works",
+        "dvc-3.11-newest: works",
+        "dvc-3.11-lowest: no such version",
+    ]
     trials = [line for line in fake.commands if " -I -c " in line]
     (wheels,) = [line for line in fake.commands if " pip wheel " in line]
     assert "--no-build-isolation" in wheels
@@ -84,24 +83,7 @@ def test_an_sdist_that_fails_is_told(
         refused="--reinstall " + str(tmp_path) + "/built/dist/usam_cache.tar",
     )
     assert status == 1
-    assert "0 of 2 environments that were tried work." in capsys.readouterr().out
-
-
-def test_the_table_of_the_page_is_written_with_the_oldest_python_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "api.md"
-    page.write_text("<!-- installs -->\n<!-- /installs -->\n", "utf-8")
-    monkeypatch.setattr(check_installs, "PAGE", page)
-    options = ("--extras", "", "dvc", "--pythons", "3.11", "3.9", "--write")
-    status, _ = run(monkeypatch, tmp_path, *options, refused="nothing is")
-
-    assert status == 0
-    before, *lines, after = page.read_text("utf-8").splitlines()
-    assert (before, after) == ("<!-- installs -->", "<!-- /installs -->")
-    assert "8 of 8 environments that were tried work." in lines
-    assert "| extra | 3.9 | 3.11 |" in lines
-    assert "| `dvc` | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |" in lines
+    assert capsys.readouterr().out.count(": no such version\n") == 2
 
 
 def test_every_extra_is_tried_and_what_must_be_compiled_is_refused() -> None:

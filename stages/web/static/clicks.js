@@ -1,12 +1,11 @@
 // Images to click on: opens them in the editor, and shows what the server says of the active object.
 
-import { ask, askJson, Waiting } from "./requests.js";
+import { ask, Waiting } from "./requests.js";
 import { byId, isRefused, showBusy, tell } from "./status.js";
 import { Editor, element } from "./editor.js";
 import * as panel from "./panel.js";
 import * as session from "./session.js";
 
-const QUEUE_MS = 10_000;
 const FIRST = "Click an object.";
 const AWAITED = "Asking the model.";
 const ONLY_BACKGROUND = "Now click the object itself.";
@@ -20,13 +19,7 @@ let shown = {}; // the object whose answer the panel shows, and the answer
 const headsChosen = () => options.heads.find(({ name }) => name === byId("heads").value);
 const choice = () => ({ model: byId("model").value, heads: byId("heads").value });
 
-const waiting = new Waiting((queue) => {
-  showBusy(queue);
-  if (queue) showQueue(queue.length);
-  else lookAtQueue();
-});
-
-const showQueue = (length) => { byId("queue").textContent = `Queue: ${length}`; };
+const waiting = new Waiting(showBusy);
 
 // ---- Answers.
 
@@ -269,15 +262,6 @@ function offerScenes() {
   byId("offer").textContent = `or drop one, or take one of ${options.scenes.length} encoded images:`;
 }
 
-async function lookAtQueue() {
-  if (document.hidden) return;
-  try {
-    showQueue((await askJson("queue")).length);
-  } catch (error) {
-    tell(error.message);
-  }
-}
-
 let editor;
 
 export async function start(offered) {
@@ -295,7 +279,5 @@ export async function start(offered) {
   panel.offerCosts(options.costs, () => editor.askAgain());
   offerScenes();
   listen();
-  setInterval(lookAtQueue, QUEUE_MS);
-  await lookAtQueue();
   await openFirst();
 }
