@@ -1,13 +1,15 @@
 """Stage ``evaluate``: entropies, predictions and heads in, scores of every measure out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
-        ``cache/features/<split>``, ``heads/<train split>``; to check the cells and heads,
+        ``cache/features/<split>``, ``heads/<train split>``; of splits that several persons
+        outlined, ``cache/masks/<split>`` (view identity); to check the cells and heads,
         ``params.yaml:extract`` and, if it exists, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``scores.csv``, ``curves.csv``, ``correlation.csv``,
         ``reliability.csv``, ``objects.csv``, ``annotations.csv``, ``ranking.csv``, ``run.json``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -20,7 +22,9 @@ from pipeline.mask_sets import set_scores
 from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
+from pipeline.scoring.people import people_scores
 from stages.executor.tasks import in_threads
+from stages.people_segments import read_people
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
@@ -67,6 +71,10 @@ def main(split: str) -> None:
         ablations=params.ablations,
         further_seeds=params.train.seeds[1:],
     )
+    if cells.table.person_rle is not None:
+        settings = {name: expected[name] for name in expected if name[1] == "identity"}
+        with_masks = open_cells(split, settings, with_masks=True, cache=cache_location())
+        predictions = replace(predictions, people=read_people(with_masks))
     _write_results(split, predictions, params.evaluate)
 
 
@@ -147,6 +155,7 @@ def _scores(
             usefulness.usefulness_scores(own_masks, resamples, counted),
             set_scores(largest, predictions.predicted, iou, resamples),
             better_mask_scores(predictions.mask_ious, resamples),
+            people_scores(tasks.trained_masks(models), predictions.people, resamples),
         )
         return as_frame(SPLIT_TABLES["scores"], scores(measured, resamples.n_groups))
 

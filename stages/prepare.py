@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32, Shaped
 
 from pipeline.prompts import measure_objects
 from pipeline.seeds import derive_seed
@@ -24,7 +25,7 @@ from storage.errors import ImageError, counted, listed
 from storage.images.image_files import is_confirmed
 from storage.images.videos import SplitImages
 from storage.paths import HEADS, objects_path
-from storage.rle import decode_rle
+from storage.rle import decode_rle, smallest_around
 from storage.split.object_table import ObjectTable, write_objects
 
 
@@ -85,6 +86,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         )
         truth = measure_objects(masks)
     annotators = [item.annotator for item in objects if item.annotator is not None]
+    persons = {person for segments in records.segments for person, _ in segments}
     return ObjectTable(
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),
@@ -97,7 +99,21 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         box_px=truth.box_px,
         point_px=truth.point_px,
         annotator=np.array(annotators, np.int32) if annotators else None,
+        person_rle=_around_clicks(records, truth.point_px[:, 0]) if len(persons) > 1 else None,
     )
+
+
+def _around_clicks(
+    records: SplitRecords, points: Int32[np.ndarray, "object 2"]
+) -> Shaped[np.ndarray, "object person"]:
+    """RLE of each person's smallest segment around each object's click (x, y); empty for none."""
+    n_persons = 1 + max(person for segments in records.segments for person, _ in segments)
+    index = np.array([item.image_index for item in records.objects])
+    around: list[list[str]] = []
+    for number, (image, segments) in enumerate(zip(records.images, records.segments, strict=True)):
+        x, y = points[index == number].T.astype(np.int64)
+        around += smallest_around(segments, x * image.height_px + y, n_persons)
+    return np.array(around, object)
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:

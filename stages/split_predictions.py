@@ -21,6 +21,7 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
+from pipeline.scoring.people import People
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
@@ -66,6 +67,8 @@ class SplitPredictions:
     """By model, the IoUs of masks that compete with the selected mask."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as ``run.json`` has them."""
+    people: People | None = None
+    """Segments of several persons; None where one person outlined each image."""
 
 
 def read_predictions(

@@ -58,6 +58,24 @@ def covered_shares(
     return np.asarray(coco_mask.iou(list(segmentations), [union], [1])[:, 0])
 
 
+def smallest_around(
+    segments: Sequence[tuple[int, str]], pixels: Int64[np.ndarray, " click"], n_persons: int
+) -> list[list[str]]:
+    """Find each person's smallest segment around each pixel: an RLE per pixel and person.
+
+    ``segments`` has a person and an RLE each; ``pixels`` count column by column. The text is empty
+    for a person without a segment there.
+    """
+    around = [[""] * n_persons for _ in pixels]
+    parsed = [(person, rle, parse_counts(rle)) for person, rle in segments]
+    # The largest come first, so that smaller ones replace them.
+    for person, rle, runs in sorted(parsed, key=lambda item: -item[2][1::2].sum()):
+        run = np.searchsorted(np.cumsum(runs), pixels, side="right")
+        for place in np.flatnonzero(run % 2):
+            around[place][person] = rle
+    return around
+
+
 def parse_counts(counts: str) -> Counts:
     """Parse COCO's compressed form to run lengths in pixels, background first; no sum is checked.
 

@@ -37,9 +37,12 @@ from stages.page.labels import (
     PROTOCOL_MEANINGS,
     TASK_LABELS,
     measure_label,
+    number,
     protocol_heading,
     with_bounds,
 )
+from stages.page.labels import interval as interval_words
+from stages.page.people import plan_table, verdicts
 from stages.page.svg import svg_file
 from stages.page.verdict import (
     LAST_SUBJECT,
@@ -55,7 +58,7 @@ from stages.page.verdict import (
 )
 from stages.tables.catalogue import OF_MEASURE
 from stages.tables.pivot import MASKS, in_percent, is_of_largest, pivot, score_rows
-from stages.tables.report_table import WITH_BOUNDS, of_protocol
+from stages.tables.report_table import WITH_BOUNDS, first_train_split, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import read_block, replace_block, starred, table
@@ -145,6 +148,7 @@ def main(name: str) -> None:
     if world is PHOTOGRAPHS:
         replace_block(README, "results", summary)
         replace_block(README, "better-masks", better_masks_block(masks))
+        replace_block(PAGE, "people", people_block(results))
         (used,) = of_protocol({world.split: results}, USED).values()
         FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
 
@@ -462,6 +466,35 @@ def sets_block(results: SplitResults, split: str) -> str:
     )
     header = ["target", *(starred(measure_label(name)) for name in measures)]
     return "\n\n".join(["### Mask sets", lead, table(header, cells)])
+
+
+def people_block(results: SplitResults) -> str:
+    """What people see: the verdicts on the plan's hypotheses, for each model."""
+    rows = verdicts(results.scores, first_train_split(results))
+    models, n = list(results.run["models"]), rows["verdict"].value_counts()
+    cells = [
+        [
+            *map(starred, (row["statistic"], row["measure"])),
+            *(_test(row["tests"][m]) for m in models),
+        ]
+        for row in plan_table(rows)
+    ]
+    (agreement,) = results.scores.query("statistic == 'people_agreement'").to_dict("records")
+    lead = (
+        f"The agreement of two persons is {number(100 * agreement['value'])} % "
+        f"({interval_words(100 * agreement['low'], 100 * agreement['high'], 1)}). Of {len(rows)} "
+        f"tests on {results.run['n_groups']} photographs, {n.get('repeated', 0)} are repeated "
+        f"(**bold**) and {n.get('reversed', 0)} reversed (*italics*). In percentage points:"
+    )
+    return f"\n{lead}\n\n{table(['statistic', 'of', *models], cells, left=(0, 1))}\n"
+
+
+def _test(test: Mapping[str, Any]) -> str:
+    """A test of the plan: its number with its interval, marked by its verdict."""
+    value, low, high = (100 * test[name] for name in ("value", "low", "high"))
+    styles = {"repeated": STYLES["better"], "reversed": STYLES["worse"]}
+    words = f"{number(value)} ({interval_words(low, high, 1)})"
+    return styles.get(test["verdict"], "{}").format(words)
 
 
 def better_masks(results: SplitResults, split: str) -> pd.DataFrame:

@@ -108,6 +108,12 @@ class Resamples:
         sums: Float[np.ndarray, "draw column"] = self._weight @ np.stack(by_group, axis=1)
         return sums
 
+    def of(self, is_there: Bool[np.ndarray, "object"]) -> "Resamples":
+        """The same draws of some of the objects, of which groups without an object are left out."""
+        groups, group = np.unique(self.group[is_there], return_inverse=True)
+        n_draws = len(self) if len(groups) >= LEAST_GROUPS else 1
+        return Resamples(self.n_drawn[:n_draws, groups], group)
+
     @cached_property
     def _weight(self) -> Float[np.ndarray, "draw group"]:
         """``n_drawn`` in double precision; each product of matrices would convert it again."""

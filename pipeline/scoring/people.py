@@ -1,7 +1,21 @@
 """Compares measures and masks with how several persons divided the same image."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from pipeline.proposals import Values, judged_proposals
+from pipeline.scoring import bootstrap
+from pipeline.scoring.corrections import aucs_by_draw
+from pipeline.scoring.measures import BASELINE
+from pipeline.scoring.scores import Keys, Statistic
+from pipeline.scoring.tasks import Correction, JudgedMasks
+from pipeline.vocabulary import JUDGED, USED
 
 TRUTHS: Final[Mapping[str, str]] = {
     "hand": "the annotation at hand, whose click it is",
@@ -11,7 +25,7 @@ TRUTHS: Final[Mapping[str, str]] = {
 }
 """Truths of a click that has several, by name: with whose segment a mask is compared."""
 
-TASK_MEASURES: Final = {
+TASK_AMBIGUITY: Final = {
     "h_a": ("h_theta", "h_xp"),
     "delta_a_ours": ("delta_theta_ours", "delta_xp_ours"),
     "delta_a_star_ours": ("delta_theta_star_ours", "delta_xp_star_ours"),
@@ -19,11 +33,11 @@ TASK_MEASURES: Final = {
 """Measures of task ambiguity, each with the same measure of the models and of the clicks."""
 
 PLAN: Final[Mapping[str, tuple[str, ...]]] = {
-    "people_rank": tuple(TASK_MEASURES),
-    "people_rank_area": tuple(TASK_MEASURES),
-    "people_margin": tuple(TASK_MEASURES),
-    "people_margin_model": tuple(TASK_MEASURES),
-    "people_margin_prompt": tuple(TASK_MEASURES),
+    "people_rank": tuple(TASK_AMBIGUITY),
+    "people_rank_area": tuple(TASK_AMBIGUITY),
+    "people_margin": tuple(TASK_AMBIGUITY),
+    "people_margin_model": tuple(TASK_AMBIGUITY),
+    "people_margin_prompt": tuple(TASK_AMBIGUITY),
     "people_rise": ("",),
     **{f"truth_margin_{name}": ("usam_ours",) for name in TRUTHS},
 }
@@ -32,3 +46,274 @@ PLAN: Final[Mapping[str, tuple[str, ...]]] = {
 Each combination is tested for every model, and Holm's procedure takes all tests together. The plan
 was written down before people's segments were compared with these models on the test photographs.
 """
+
+PLANNED: Final = (
+    Statistic(
+        "people_rank", "ρ", "Spearman's correlation of the measure with people's disagreement"
+    ),
+    Statistic("people_rank_area", "ρ given area", "the same, given the area of people's segments"),
+    Statistic("people_margin", "ρ beyond 1 − SamScore", "`people_rank` minus that of 1 − SamScore"),
+    *(
+        Statistic(
+            f"people_margin_{reason}",
+            f"ρ beyond {words}",
+            f"`people_rank` minus that of H_{x}, Δ_{x} or Δ\\*_{x}, for H_A, Δ_A or Δ\\*_A",
+        )
+        for reason, words, x in (("model", "models", "Θ"), ("prompt", "clicks", "Xp"))
+    ),
+    Statistic(
+        "people_rise",
+        "rise",
+        "how much the IoU with a person drawn at random rises, minus the same of the nearest "
+        "person, if the best proposal replaces the selected one",
+    ),
+    *(
+        Statistic(
+            f"truth_margin_{name}",
+            f"margin, {name.replace('_', ' ')}",
+            f"relative AUC of *segmentation* minus that of `stable_score`; the truth is {meaning}",
+        )
+        for name, meaning in TRUTHS.items()
+    ),
+)
+"""The statistics of ``PLAN``."""
+
+PEOPLE: Final = (
+    Statistic("people_agreement", "agreement", "mean IoU of two persons' segments around a click"),
+    *(
+        Statistic(f"truth_iou_{name}", f"IoU, {name.replace('_', ' ')}", f"mean IoU with {meaning}")
+        for name, meaning in TRUTHS.items()
+    ),
+    *PLANNED,
+    *(
+        Statistic(f"{name}_p", "p", f"p-value that `{name}` is 0", better="", unit="")
+        for name in PLAN
+    ),
+)
+
+PERSON: Final = "person"
+"""Name of the masks of persons, who stand in the model's place."""
+
+STABLE: Final = ("", "stable_score")
+"""Key of the measure with which heads are compared under each truth, 1 − SamScore × stability."""
+
+OF_TRUTHS: Final = (BASELINE, "usam", "usam_ours")
+"""Measures that are compared under each truth."""
+
+
+AMONG_REASONS: Final = ("people_margin_model", "people_margin_prompt")
+"""Statistics that compare a measure with its two peers in ``TASK_AMBIGUITY``."""
+
+NO_SPREAD: Final = 1e-12
+"""Share of the variances up to which those in a resample are a rounding error."""
+
+Measures = Mapping[tuple[str, str], Values]
+"""Measures by train split and name."""
+
+Statistics = dict[str, bootstrap.Resampled]
+"""Statistics of one measure by name."""
+
+
+@dataclass(frozen=True)
+class People:
+    """Segments of several persons around each click; NaN where a person has no segment."""
+
+    pair_iou: Float[np.ndarray, "object person person"]
+    """IoU of the segments of each two persons."""
+    area: Float[np.ndarray, "object person"]
+    """Area of each segment, as a share of the image."""
+    hand: Int[np.ndarray, "object"]
+    """The person whose segment is the annotation at hand."""
+    mask_iou: Mapping[str, Float[np.ndarray, "object proposal person"]]
+    """IoU of each proposal with each segment, by model, at the size of the mask codes."""
+
+    @cached_property
+    def agreement(self) -> Values:
+        """Mean IoU of all pairs of persons; NaN with fewer than two segments."""
+        first, second = np.triu_indices(self.area.shape[1], 1)
+        return _mean(self.pair_iou[:, first, second])
+
+    @property
+    def log_area(self) -> Values:
+        """Mean logarithm of the areas of the segments."""
+        return _mean(np.log(self.area))
+
+    def of(self, is_there: Bool[np.ndarray, "click"]) -> "People":
+        """Keep some of the clicks."""
+        ious = {model: iou[is_there] for model, iou in self.mask_iou.items()}
+        return People(self.pair_iou[is_there], self.area[is_there], self.hand[is_there], ious)
+
+    def truths(self, iou: Float[np.ndarray, "object person"]) -> dict[str, Values]:
+        """IoU under each of ``TRUTHS``, from a mask's IoU with each person's segment."""
+        is_hand = self.hand[:, np.newaxis] == np.arange(iou.shape[1])
+        return {
+            "hand": _mean(np.where(is_hand, iou, np.nan)),
+            "drawn": _mean(iou),
+            "nearest": np.fmax.reduce(iou, axis=1),
+            "left_out": _mean(np.where(is_hand, np.nan, iou)),
+        }
+
+    @property
+    def of_person(self) -> dict[str, Values]:
+        """The same of a person in the model's place: the mean over all but the one at hand.
+
+        The segments of all others are this person's truths.
+        """
+        of_each = []
+        for person in range(self.area.shape[1]):
+            iou = self.pair_iou[:, person].copy()
+            iou[:, person] = iou[self.hand == person] = np.nan
+            of_each.append(self.truths(iou))
+        return {name: _mean(np.stack([of[name] for of in of_each], axis=1)) for name in TRUTHS}
+
+
+def _mean(values: Float[np.ndarray, "object column"]) -> Values:
+    """Mean of each row without its NaN; NaN for a row of these alone."""
+    n = (~np.isnan(values)).sum(axis=1)
+    mean: Values = np.where(n > 0, np.nansum(values, axis=1) / np.maximum(n, 1), np.nan)
+    return mean
+
+
+def people_scores(
+    masks: Iterable[JudgedMasks], people: People | None, resamples: bootstrap.Resamples
+) -> Iterator[bootstrap.Measured]:
+    """Yield the statistics ``PEOPLE`` of selected masks; none without several persons.
+
+    ``masks`` are those of ``trained_masks``. Clicks around which fewer than two persons have a
+    segment are left out.
+    """
+    if people is None or np.isnan(people.agreement).all():
+        return
+    is_there = ~np.isnan(people.agreement)
+    people, resamples = people.of(is_there), resamples.of(is_there)
+    agreement = bootstrap.resampled_means(people.agreement[:, np.newaxis], resamples)[:, 0]
+    yield Keys(protocol=USED), {"people_agreement": agreement}
+    yield Keys(protocol=USED, choice=PERSON), _mean_ious(people.of_person, resamples)
+    stable: dict[str, Values] = {}
+    for judged in masks:
+        if (judged.protocol, judged.judged) != (USED, USED):
+            continue
+        measures = {key: values[is_there] for key, values in judged.measures.items()}
+        ious = _judged_ious(judged, people, is_there)
+        if judged.seed is None:
+            yield from _scores_of_masks(judged.model, ious, resamples)
+            stable |= {judged.model: measures[STABLE]} if STABLE in measures else {}
+        compared = stable.get(judged.model)
+        margins = {} if compared is None else _margins(measures, compared, ious[USED], resamples)
+        for key, statistics in rank_statistics(measures, people, resamples).items():
+            if judged.seed is None or key[0]:
+                yield judged.keys(*key), statistics | margins.get(key, {})
+
+
+def _judged_ious(
+    judged: JudgedMasks, people: People, is_there: Bool[np.ndarray, "click"]
+) -> dict[str, dict[str, Values]]:
+    """IoU of the best and the selected proposals of a model, by proposal, then by truth."""
+    scores, iou = judged.scores.proposals, people.mask_iou[judged.model]
+    places = {
+        name: judged_proposals(name, iou=scores.iou, sam_score=scores.sam_score)[is_there]
+        for name in JUDGED
+    }
+    return {name: people.truths(iou[np.arange(len(iou)), place]) for name, place in places.items()}
+
+
+def _scores_of_masks(
+    model: str, ious: Mapping[str, Mapping[str, Values]], resamples: bootstrap.Resamples
+) -> Iterator[bootstrap.Measured]:
+    """Yield the mean IoU of both proposals under each truth, and the rise from one to the other."""
+    means = {name: _mean_ious(of_name, resamples) for name, of_name in ious.items()}
+    for name, statistics in means.items():
+        yield Keys(protocol=USED, model=model, choice=name), statistics
+    drawn, nearest = (
+        means["best"][truth] - means[USED][truth]
+        for truth in ("truth_iou_drawn", "truth_iou_nearest")
+    )
+    rise = _with_p({"people_rise": drawn - nearest}, "", resamples)
+    yield Keys(protocol=USED, model=model), rise
+
+
+def _mean_ious(
+    ious: Mapping[str, Values], resamples: bootstrap.Resamples
+) -> dict[str, bootstrap.Resampled]:
+    means = bootstrap.resampled_means(np.stack([ious[name] for name in TRUTHS], axis=1), resamples)
+    return {f"truth_iou_{name}": mean for name, mean in zip(TRUTHS, means.T, strict=True)}
+
+
+def rank_statistics(
+    measures: Measures, people: People, resamples: bootstrap.Resamples
+) -> dict[tuple[str, str], Statistics]:
+    """Correlations of each measure's ranks with those of people's disagreement, with p-values.
+
+    Ranks are those of all clicks: a resample does not rank again.
+    """
+    disagreement, area = _ranked(-people.agreement), _ranked(people.log_area)
+    of_area = pearson(disagreement, area, resamples)
+    ranks = {key: _ranked(values) for key, values in measures.items()}
+    rank = {key: pearson(values, disagreement, resamples) for key, values in ranks.items()}
+    found = {}
+    for (train_split, name), values in ranks.items():
+        rho, with_area = rank[train_split, name], pearson(values, area, resamples)
+        unexplained = np.sqrt((1 - with_area**2) * (1 - of_area**2))
+        statistics = {
+            "people_rank": rho,
+            "people_rank_area": (rho - with_area * of_area) / unexplained,
+            "people_margin": rho - rank["", BASELINE],
+        }
+        for statistic, peer in zip(AMONG_REASONS, TASK_AMBIGUITY.get(name, ()), strict=False):
+            if (train_split, peer) in rank:
+                statistics[statistic] = rho - rank[train_split, peer]
+        found[train_split, name] = _with_p(statistics, name, resamples)
+    return found
+
+
+def pearson(x: Values, y: Values, resamples: bootstrap.Resamples) -> bootstrap.Resampled:
+    """Pearson correlation of x and y in each draw; NaN if x or y is constant there."""
+    # Centre x and y first, so that the moments lose no digits.
+    x, y = x - x.mean(), y - y.mean()
+    columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
+    mean_x, mean_y, xx, yy, xy = bootstrap.resampled_means(columns, resamples).T
+    spread = (xx - mean_x**2) * (yy - mean_y**2)
+    # A spread this small is a rounding error.
+    spread = np.where(spread > NO_SPREAD * np.mean(x * x) * np.mean(y * y), spread, np.nan)
+    correlation: bootstrap.Resampled = (xy - mean_x * mean_y) / np.sqrt(spread)
+    return correlation.clip(-1, 1)
+
+
+def _margins(
+    measures: Measures,
+    stable: Values,
+    ious: Mapping[str, Values],
+    resamples: bootstrap.Resamples,
+) -> dict[tuple[str, str], Statistics]:
+    """Margins of measures over ``stable`` in the correction *segmentation*, under each truth."""
+    compared = {key: values for key, values in measures.items() if key[1] in OF_TRUTHS}
+    margins: dict[tuple[str, str], Statistics] = {key: {} for key in compared}
+    for truth, iou in ious.items():
+        correction = Correction(iou, np.ones_like(iou))
+        gain = correction.gain[:, np.newaxis]
+        areas = np.stack(
+            [
+                bootstrap.resampled_areas(gain, values, resamples)[:, 0]
+                for values in (stable, *compared.values())
+            ]
+        )
+        *_, relative = aucs_by_draw(correction, areas, resamples)
+        for key, of_measure in zip(compared, relative[1:], strict=True):
+            margins[key][f"truth_margin_{truth}"] = of_measure - relative[0]
+    return {key: _with_p(of_key, key[1], resamples) for key, of_key in margins.items()}
+
+
+def _ranked(values: Values) -> Values:
+    ranks: Values = pd.Series(values).rank().to_numpy()
+    return ranks
+
+
+def _with_p(statistics: Statistics, measure: str, resamples: bootstrap.Resamples) -> Statistics:
+    """Add p-values of the plan's hypotheses about a measure, whose name may be empty."""
+    p_values = bootstrap.p_values(np.stack([*statistics.values()]), resamples.n_groups)
+    planned = {
+        f"{name}_p": np.array([p])
+        for name, p in zip(statistics, p_values, strict=True)
+        if measure in PLAN[name]
+    }
+    return statistics | planned

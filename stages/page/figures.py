@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from pipeline.scoring.measures import HEAD_MEASURES
+from pipeline.scoring.people import TASK_AMBIGUITY
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
@@ -46,6 +47,12 @@ MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
 
 UNNAMED: Final = ("worst to oracle", "random")
 """Lines without an entry in the legend: the caption of the figure explains them."""
+
+SEEN_BY_PEOPLE: Final = (
+    *("sam_score", "stable_score", "usam_ours"),
+    *(name for task, peers in TASK_AMBIGUITY.items() for name in (task, *peers)),
+)
+"""Measures whose correlations with people's disagreement are drawn."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 
@@ -136,6 +143,29 @@ def reliability_figure(results: SplitResults) -> Figure:
         colour, opacity = line.get_color(), line.get_alpha()
         panel.vlines(predicted, *ends, colour, linewidth=0.7, alpha=opacity)
     return _with_legend(figure, panel)
+
+
+def people_figure(results: SplitResults) -> Figure:
+    """Draw how far measures follow people's disagreement: correlations, with their intervals.
+
+    Each measure of ``SEEN_BY_PEOPLE`` has a row of points, of the smallest model on top.
+    """
+    scores, first = results.scores, first_train_split(results)
+    scores = scores[(scores["statistic"] == "people_rank") & scores["seed"].isna()]
+    scores = scores[scores["train_split"].isin(["", first])].set_index("measure")
+    measures = [name for name in SEEN_BY_PEOPLE if name in scores.index]
+    figure, panel = _panel("Spearman’s correlation with people’s disagreement", "")
+    for place, measure in enumerate(measures):
+        rows = scores.loc[[measure]]
+        y = place + np.linspace(-0.25, 0.25, len(rows))
+        label, colour = labels.measure_label(measure), labels.COLOURS[measure]
+        panel.hlines(y, rows["low"], rows["high"], colour, linewidth=1)
+        panel.plot(rows["value"], y, "o", color=colour, markersize=3, gid=LINE + label)
+    panel.axvline(0, color=labels.BOUND_COLOUR, linewidth=1)
+    panel.set_yticks(range(len(measures)), [labels.measure_label(name) for name in measures])
+    panel.invert_yaxis()
+    figure.set_size_inches(WIDTH_PT / 72, PANEL_PT / 72)
+    return figure
 
 
 def first_curves(results: SplitResults) -> pd.DataFrame:

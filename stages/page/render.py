@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import USED
-from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
+from stages.page import figures, gallery_sections, labels, people, printed_tables, svg, verdict
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import PAPER, DataSets, paper_numbers
-from storage.outputs.results import Gallery
+from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
 
@@ -154,6 +154,20 @@ def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict
         "gallery": gallery_sections.gallery_sections(gallery, protocol, split),
         "correlations": _blocks(correlation, ["model", "train_split"]),
         "reliability": svg.page_svg(figures.reliability_figure(results), f"calibration-{key}-0"),
+        "people": _people(results, key),
+    }
+
+
+def _people(results: SplitResults, key: str) -> dict[str, Any]:
+    """Figure and verdicts about people's segments; empty without several persons."""
+    rows = people.verdicts(results.scores, report_table.first_train_split(results))
+    if rows.empty:
+        return {}
+    return {
+        "figure": svg.page_svg(figures.people_figure(results), f"people-{key}"),
+        "plan": people.plan_table(rows),
+        "models": list(rows["model"].unique()),
+        "n_tests": len(rows),
     }
 
 

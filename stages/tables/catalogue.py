@@ -12,6 +12,7 @@ from pipeline.heads.kinds import PAPER
 from pipeline.mask_sets import SETS
 from pipeline.scoring.calibration import CALIBRATION
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
+from pipeline.scoring.people import TRUTHS
 from pipeline.scoring.scores import names_of
 from pipeline.scoring.usefulness import SELECTIVE
 from pipeline.vocabulary import JUDGED, PROTOCOLS
@@ -88,6 +89,14 @@ def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
     is_ranked = gallery["end"] != DOUBTED
     return gallery[is_ranked].drop(columns=["protocol", "prompt", "expected_iou", "picture"])
 
+
+PEOPLE_RANKS: Final = Pivot(("people_rank",), ("model", *OF_MEASURE))
+
+PEOPLE_IOUS: Final = Pivot(
+    tuple(f"truth_iou_{name}" for name in TRUTHS),
+    ("model", "mask", "statistic"),
+    order=("model", "choice"),
+)
 
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
@@ -311,6 +320,28 @@ REPORT_TABLES: Final = (
         paper_table=10,
         paper="view",
         across="model",
+    ),
+    ReportTable(
+        "people_{split}",
+        lambda inputs, split: PEOPLE_RANKS.table({split: inputs.results[split]}),
+        "What follows people's disagreement",
+        "people",
+        caption="Spearman's correlation in %",
+        note="Disagreement is 1 − the mean IoU of two persons' segments around the click.",
+        across="model",
+        marks="above 0",
+    ),
+    ReportTable(
+        "people_iou_{split}",
+        lambda inputs, split: PEOPLE_IOUS.table({split: inputs.results[split]}),
+        "Masks and persons under each truth",
+        "people",
+        caption="Mean IoU in %",
+        note="With the annotation at hand, with a person drawn at random, with the nearest, and "
+        "with those left out, who did not outline the annotation at hand. Masks are compared at "
+        "the size of the mask codes. A person in the model's place is compared with the others, "
+        "at the resolution of the image.",
+        across="statistic",
     ),
     ReportTable(
         "annotations_{split}",

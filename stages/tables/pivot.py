@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
+from pipeline.scoring.people import PERSON
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
 from pipeline.vocabulary import ABLATIONS, JUDGED, OWN_ABLATIONS, TASKS, USED
@@ -50,6 +51,8 @@ MASKS: Final = {
     "mean_views": "mean of the views",
     "mean_clicks": "mean of eight clicks",
     "mean_models": "mean of the models",
+    "best": "best proposal",
+    PERSON: "a person in the model's place",
 }
 """Labels of the masks that are compared with the selected mask."""
 

@@ -93,6 +93,7 @@ SECTIONS: Final = {
     "sets": "Mask sets",
     "tokens": "Heads without one of the tokens",
     "iou": "Mean IoU",
+    "people": "What people see",
     "gallery": "Gallery",
     "correlation": "Pearson correlation",
     "trials": "Search for hyperparameters",

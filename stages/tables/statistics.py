@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline import better_masks, mask_sets
-from pipeline.scoring import calibration, corrections, usefulness
+from pipeline.scoring import calibration, corrections, people, usefulness
 from pipeline.scoring.scores import Statistic
 
 GROUPS: Final[Mapping[str, tuple[Statistic, ...]]] = {
@@ -14,6 +14,7 @@ GROUPS: Final[Mapping[str, tuple[Statistic, ...]]] = {
     "calibration": calibration.CALIBRATION,
     "mask sets": mask_sets.SETS,
     "better masks": better_masks.BETTER_MASKS,
+    "people": people.PEOPLE,
 }
 """Statistics by group, in the order of tables."""
 
@@ -26,6 +27,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "calibration": _OF_MEASURES,
     "mask sets": (*_OF_MEASURES, "iou_at", "alpha"),
     "better masks": ("protocol", "train_split", "model", "choice"),
+    "people": ("protocol", "train_split", "seed", "model", "measure", "choice"),
 }
 """Columns of ``scores.csv`` that identify a score, by group."""
 

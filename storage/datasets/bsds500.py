@@ -51,24 +51,25 @@ def list_bsds500(source: Source) -> tuple[Medium, ...]:
 def _read_segments(source: Source, name: str) -> Iterator[Annotated]:
     label = f"BSDS500 image {name}"
     maps = label_maps(source.annotations / f"{name}.mat", label)
-    objects = [
-        (annotator * IDS_PER_ANNOTATOR + int(np.flatnonzero(mask)[0]), encode_rle(mask))
-        for annotator, labels in enumerate(maps)
-        for mask in _segments(labels)
-    ]
+    objects, segments = [], []
+    for annotator, labels in enumerate(maps):
+        for mask in _segments(labels):
+            segments.append((annotator, encode_rle(mask)))
+            if SHARES[0] <= mask.mean() <= SHARES[1]:
+                number = annotator * IDS_PER_ANNOTATOR + int(np.flatnonzero(mask)[0])
+                objects.append((number, segments[-1][1]))
     annotators = tuple(number // IDS_PER_ANNOTATOR for number, _ in objects)
-    yield Annotated(ImageRecord(f"{name}.jpg", *maps[0].shape), tuple(objects), annotators)
+    image = ImageRecord(f"{name}.jpg", *maps[0].shape)
+    yield Annotated(image, tuple(objects), annotators, tuple(segments))
 
 
 def _segments(labels: Integer[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
-    """Yield the connected segments of one annotator whose shares of the image are in ``SHARES``."""
+    """Yield the connected segments of one annotator."""
     from scipy.ndimage import label  # noqa: PLC0415 - reading stores and COCO needs no scipy
 
-    low, high = (share * labels.size for share in SHARES)
     for value in np.unique(labels):
         parts, n_parts = label(labels == value)
-        sizes = np.bincount(parts.ravel(), minlength=n_parts + 1)
-        yield from (parts == part for part in range(1, n_parts + 1) if low <= sizes[part] <= high)
+        yield from (parts == part for part in range(1, n_parts + 1))
 
 
 def label_maps(path: Path, label: str) -> Sequence[Integer[np.ndarray, "h w"]]:

@@ -71,6 +71,8 @@ class Annotated:
     """Id of each mask, and its compressed RLE of the image's size; no id occurs twice."""
     annotators: tuple[int, ...] = ()
     """Who outlined each mask, counted from 0, where several persons outlined the same image."""
+    segments: tuple[tuple[int, str], ...] = ()
+    """Who outlined it, and RLE, of each segment of several persons, objects or not."""
     n_crowd: int = 0
     """Number of annotations left out because they stand for a crowd."""
 
@@ -108,6 +110,8 @@ class SplitRecords:
     objects: tuple[ObjectRecord, ...]
     n_media: int
     """Number of images or videos that have an object, which are statistically independent."""
+    segments: tuple[tuple[tuple[int, str], ...], ...] = ()
+    """``Annotated.segments`` of each image."""
     n_crowd: int = 0
     """Number of annotations left out because they stand for a crowd."""
     n_small: int = 0

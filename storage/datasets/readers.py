@@ -125,9 +125,13 @@ def collect(
     rows = islice(_objects(source, media, min_area_px, draw, skipped), max_objects)
     names = set()
     objects = []
-    for name, image, number, rle, annotator in rows:
+    segments = {}
+    for name, item, place in rows:
         names.add(name)
-        objects.append(ObjectRecord(index.setdefault(image, len(index)), number, rle, annotator))
+        image_index = index.setdefault(item.image, len(index))
+        segments[image_index] = item.segments
+        annotator = item.annotators[place] if item.annotators else None
+        objects.append(ObjectRecord(image_index, *item.masks[place], annotator))
     if not objects:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
@@ -138,6 +142,7 @@ def collect(
         images=tuple(index),
         objects=tuple(objects),
         n_media=len(names),
+        segments=tuple(segments.values()),
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],
@@ -150,8 +155,8 @@ def _objects(
     min_area_px: int,
     draw: Callable[[Annotated, Sequence[int]], Sequence[int]],
     skipped: Counter[str],
-) -> Iterator[tuple[str, ImageRecord, int, str, int | None]]:
-    """Yield each object of a split, in its order: name of its medium, image, id, RLE, annotator.
+) -> Iterator[tuple[str, Annotated, int]]:
+    """Yield each object of a split, in its order: name of its medium, its image, its place there.
 
     ``draw`` takes an image and the places of its objects, and returns those to keep. Objects that
     are left out for another reason are counted in ``skipped`` by that reason: ``crowd`` or
@@ -171,8 +176,7 @@ def _objects(
             skipped["crowd"] += item.n_crowd
             skipped["small"] += len(item.masks) - len(large)
             for place in draw(item, large):
-                annotator = item.annotators[place] if item.annotators else None
-                yield medium.name, item.image, *item.masks[place], annotator
+                yield medium.name, item, place
 
 
 def _large(item: Annotated, min_area_px: int) -> Iterator[int]:

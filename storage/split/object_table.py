@@ -26,7 +26,7 @@ class ObjectTable:
     """Images, objects, ground truth and clicks of a split, in arrays named as in the schema.
 
     ``signature`` is that of the objects store, empty for a table that was not read from a store.
-    ``annotator`` is None where one person outlined each image.
+    ``annotator`` and ``person_rle`` are None where one person outlined each image.
 
     Raises
     ------
@@ -45,6 +45,7 @@ class ObjectTable:
     mask_rle: Shaped[np.ndarray, " object"]
     point_px: Int32[np.ndarray, "object 8 2"]
     annotator: Int32[np.ndarray, " object"] | None = None
+    person_rle: Shaped[np.ndarray, "object person"] | None = None
     signature: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,14 +96,15 @@ class ObjectTable:
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 of all arrays except ``image_sha256``, in hex.
+        """Sha256 of all arrays except ``image_sha256`` and ``person_rle``, in hex.
 
+        No cell depends on the segments of other persons, which only comparisons read.
         The content of images is part of the names of shards instead, so that a repaired image
         recomputes its shards, not the whole cell.
         """
         total = hashlib.sha256()
         for name, array in self.arrays.items():
-            if name != "image_sha256":
+            if name not in {"image_sha256", "person_rle"}:
                 total.update(f"{name}:{array_sha256(name, array)};".encode())
         return total.hexdigest()
 

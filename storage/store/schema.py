@@ -116,6 +116,13 @@ _OBJECTS: Final[Mapping[str, ArraySpec]] = {
         "who outlined the object, counted from 0 in each image; only where several persons did",
         is_optional=True,
     ),
+    "person_rle": ArraySpec(
+        ("object", "person"),
+        "str",
+        "smallest segment of each person around the first click, COCO's compressed RLE; empty for "
+        "a person without one; no cell depends on it",
+        is_optional=True,
+    ),
     "click": _coordinate("click", "str", "name of a click"),
     "xy": _coordinate("xy", "str", "axis of a point"),
     "box": _coordinate("box", "str", "side of a box"),

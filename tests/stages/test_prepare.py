@@ -204,3 +204,28 @@ def test_annotators_and_drawn_objects_are_kept_where_several_persons_outlined_im
     rows = [table.object_id.tolist().index(number) for number in fewer.object_id[:2]]
     np.testing.assert_array_equal(fewer.annotator[:2], table.annotator[rows])
     assert replace(fewer, annotator=fewer.annotator + 1).digest != fewer.digest
+
+
+def test_the_segment_of_each_person_around_a_click_is_kept_and_no_cell_depends_on_it(
+    run_prepare: Prepare, tmp_path: Path
+) -> None:
+    assert run_prepare().person_rle is None
+    assert run_prepare(**write_bsds500(tmp_path / "alone", [[quarters()]])).person_rle is None
+    maps = [[quarters(), speckled()], [quarters()]]
+    table = run_prepare(**write_bsds500(tmp_path / "several", maps))
+    assert table.person_rle is not None
+    assert table.person_rle.shape == (table.n_objects, 2)
+    for row in range(table.n_objects):
+        x, y = table.point_px[row, 0]
+        of_image = maps[table.image_index[row]]
+        for person, rle in enumerate(table.person_rle[row]):
+            if person == len(of_image):
+                assert not rle
+                continue
+            mask = decode_rle(str(rle), *of_image[person].shape)
+            assert mask[y, x]
+            # The background of `speckled` is too large for an object, and still a segment.
+            assert len(np.unique(of_image[person][mask])) == 1
+    rows = np.arange(table.n_objects)
+    assert table.person_rle[rows, table.annotator].tolist() == table.mask_rle.tolist()
+    assert replace(table, person_rle=None).digest == table.digest

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BOUNDS, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.people import PLAN
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages import report
 from stages.cli.app import app
@@ -28,8 +29,11 @@ from stages.page.labels import (
     SYMBOLS,
     TASK_LABELS,
     TRUTH_MARKS,
+    interval,
+    number,
     timed_ratio,
 )
+from stages.page.people import verdicts
 from stages.page.verdict import cautions, comparisons, sentences, undecided, verdict_table
 from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
@@ -39,6 +43,7 @@ from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, report_on, undrawn, write_params
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
+from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import N_PICTURES
 
 PAGE: Final = RESULTS / "report.html"
@@ -74,9 +79,11 @@ ABSENT: Final = {
     *("best/mask_sets", "best/better_masks", "best/better_masks_objects"),
     *(f"best/annotations_{split}" for split in SPLITS),
     *("selected/table6_token_ablation", "selected/token_margin"),
+    *(f"best/{name}_{split}" for name in ("people", "people_iou") for split in SPLITS),
+    *(f"selected/{name}_{SPLITS[0]}" for name in ("people", "people_iou")),
 }
-"""Heads without a token are of the best masks alone; sets, other masks and doubted annotations are
-of a user's masks."""
+"""Heads without a token are of the best masks alone; sets, other masks, doubted annotations and
+what people see are of a user's masks. Several persons divided the images of one split alone."""
 
 
 def test_the_stage_writes_tables_metrics_and_page(
@@ -167,6 +174,24 @@ def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> N
         assert head.startswith(PROTOCOL_MEANINGS[protocol])
     assert TRUTH_MARKS["best"]
     assert not TRUTH_MARKS["selected"]
+
+
+def test_what_people_see_stands_where_several_persons_divided_the_images(
+    page: Element, results: dict[str, SplitResults]
+) -> None:
+    several, one = (results[split] for split in SPLITS[::-1])
+    rows = verdicts(several.scores, TRAIN_SPLITS[0])
+    assert len(rows) == len(MODELS) * sum(map(len, PLAN.values()))
+    assert verdicts(one.scores, TRAIN_SPLITS[0]).empty
+    told = words(section(page, "people-selected"))
+    assert f"over the {len(rows)} tests" in told
+    assert (SPLITS[1] in told, SPLITS[0] in told) == (True, False)
+    for row in rows.to_dict("records"):
+        assert (
+            f"{number(100 * row['value'])} {interval(100 * row['low'], 100 * row['high'], 1)} "
+            in (told)
+        )
+    assert [element for element in page.iter() if element.get("id") == "people-best"] == []
 
 
 def test_every_measure_stands_in_the_glossary(page: Element) -> None:

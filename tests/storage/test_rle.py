@@ -13,6 +13,7 @@ from storage.rle import (
     compress_runs,
     decode_rle,
     encode_rle,
+    smallest_around,
 )
 
 # Not ours: pycocotools' decoder still takes arrays in the way of NumPy 1.
@@ -72,3 +73,19 @@ def test_malformed_counts_are_refused(counts: str, message: str) -> None:
 def test_no_runs_at_all_are_refused() -> None:
     with pytest.raises(DataError, match="RLE runs must cover 3 x 4 = 12 pixels, got 0"):
         compress_runs([], 3, 4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_smallest_segment_of_each_person_around_a_pixel_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = [(int(rng.integers(3)), rng.random((5, 7)) < rng.random()) for _ in range(6)]
+    x, y = rng.integers(0, (7, 5), (4, 2)).T
+    found = smallest_around([(who, encode_rle(mask)) for who, mask in drawn], x * 5 + y, 3)
+    for column, row, around in zip(x, y, found, strict=True):
+        for person, rle in enumerate(around):
+            own = [mask for who, mask in drawn if who == person and mask[row, column]]
+            assert bool(rle) == bool(own)
+            if own:
+                mask = decode_rle(rle, 5, 7)
+                assert mask[row, column]
+                assert mask.sum() == min(mask.sum() for mask in own)
