@@ -111,7 +111,9 @@ class _Run:
     params: bytes
 
 
-_run: Final[ContextVar[_Run]] = ContextVar("run")
+_run: Final[ContextVar[_Run | None]] = ContextVar("run")
+"""The running stage; None for work of a stage that a command does, whose settings DVC does not
+record."""
 
 
 @contextmanager
@@ -129,6 +131,16 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
         _run.reset(token)
 
 
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Block in which a command does the work of stages: it has no ``params.yaml`` to compare."""
+    token = _run.set(None)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
 def check_unchanged() -> None:
     """Refuse settings that have changed since the running stage began.
 
@@ -141,10 +153,12 @@ def check_unchanged() -> None:
     ParamsError
         If a setting has changed, or ``versions.yaml`` differs from this code's versions.
     LookupError
-        If no stage runs: the caller must be within ``running``.
+        If no stage runs: the caller must be within ``running``, or ``unrecorded``.
     """
-    check_versions()
     run = _run.get()
+    if run is None:
+        return
+    check_versions()
     now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     if now == run.params:
         return

@@ -1,0 +1,167 @@
+"""Fits heads to a user's images and model by the functions of the stages, and judges the heads.
+
+``prepare``, ``extract_train`` and ``train`` are done in the current folder, without settings.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from pipeline.heads.kinds import OURS, HeadSet
+from pipeline.heads.objectives import fold_by_group
+from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, predict, set_inputs
+from pipeline.mask_choices import N_RESAMPLES, mean_gain
+from pipeline.proposals import Values
+from pipeline.scoring import tasks
+from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
+from pipeline.scoring.corrections import aucs_by_draw
+from pipeline.scoring.evidence import Evidence, ModelScores
+from pipeline.scoring.measures import BASELINE, BY_NAME, GALLERY_MEASURES
+from pipeline.vocabulary import USED
+from stages.executor.opened_cells import CellsToOpen, opened
+from stages.filling.fill_cells import run_cell
+from stages.prepare import read_records, write_records
+from stages.program.main import unrecorded
+from stages.settings.blocks import ExecutorParams, ExtractParams, PrepareParams, Split
+from stages.settings.params import check_size
+from stages.settings.signatures import train_cells, train_settings
+from stages.split_predictions import stable_score
+from stages.training.choices import held_out_evidence
+from stages.training.data import group_index
+from stages.training.fit import fit_sets, heads_to_fit, weights_by_fold
+from stages.training.trained import final_heads, packed_heads
+from storage.head_files.head_file import HeadFile
+from storage.paths import CACHE
+from storage.split.split_cells import SplitCells
+
+SEED: Final = 0
+"""Seed of the clicks, of the training, of the held-out images and of the resamples."""
+
+PROMPTS: Final[Mapping[str, tuple[str, str]]] = {
+    "click": ("center", "corrected"),
+    "box": ("box", "box"),
+}
+"""Kind of the user's prompts -> the prompt set that judges the heads, and the one that is added to
+those of every train split."""
+
+RIVALS: Final = (BASELINE, "stable_score")
+"""Measures without heads that the heads are compared with."""
+
+Figures = Mapping[str, tuple[float, float, float]]
+"""By label, a number in points (hundredths), and the ends of its 95 % interval over the images."""
+
+
+def extract_own(
+    split: str, location: Split, extract: ExtractParams, *, model: str, prompt: str
+) -> CellsToOpen:
+    """Prepare the objects of a split, and extract what heads learn from: complete shards are kept.
+
+    Raises the errors of the stages ``prepare`` and ``extract_train``; a DataError if fewer than two
+    images have objects.
+    """
+    prepare, (_, extra) = PrepareParams(SEED, min_area_px=10), PROMPTS[prompt]
+    with unrecorded():
+        records = read_records(split, location, prepare)
+        check_size(split, records.n_media, is_train=True, is_eval=False)
+        write_records(split, records, location, prepare)
+        for name in train_cells(split, [model], [extra]):
+            run_cell(name, location.images, extract, ExecutorParams())
+    return CellsToOpen(split, train_settings(extract, split, [model], [extra]), CACHE)
+
+
+def fit_own(
+    to_open: CellsToOpen, head_set: HeadSet, prompt: str
+) -> tuple[HeadFile, Figures, Figures]:
+    """Train heads of all images, and heads that each fifth of the images was held out from.
+
+    Returns
+    -------
+    The heads of all images; what the others show on the images that were held out from them; and
+    the same of heads that learned from half of their images.
+    """
+    cells, plan = opened(to_open), head_set.of_kind.plan
+    assert plan is not None
+    plans = dict.fromkeys(head_set.objectives(cells.models), plan)
+    whole = heads_to_fit(head_set, plans, seed=SEED, judging_seed=SEED)
+    halved = [replace(head, is_halved=True) for head in whole if not head.is_final]
+    ((_, fitted),) = fit_sets(to_open, {head_set: [*whole, *halved]}, ExecutorParams())
+    by_size = [{head: fitted[head] for head in heads} for heads in (whole, halved)]
+    file = packed_heads(cells, final_heads(cells, head_set, by_size[0], {}, SEED))
+    shown = [_held_out(cells, head_set, weights_by_fold(heads), prompt) for heads in by_size]
+    (figures, error), (of_half, error_of_half) = shown
+    group = group_index(cells.table)
+    errors = {ERROR: error, WORTH: error_of_half - error}
+    means = {label: _in_points(mean_gain(values, group)) for label, values in errors.items()}
+    return file, figures | means, of_half
+
+
+ERROR: Final = "error"
+"""Label of the mean distance of the expected from the true IoU."""
+
+WORTH: Final = "worth of more images"
+"""Label of the mean by which this distance is larger for heads of half of the images."""
+
+
+def _held_out(
+    cells: SplitCells,
+    head_set: HeadSet,
+    folds: Mapping[int, Mapping[str, HeadWeights]],
+    prompt: str,
+) -> tuple[dict[str, tuple[float, float, float]], Values]:
+    """Figures of heads on the images that were held out from them, and the error of each IoU."""
+    ((model, cell),) = cells.identity.items()
+    judged, _ = PROMPTS[prompt]
+    group, inputs = (
+        group_index(cells.table),
+        np.concatenate(
+            [set_inputs(block, head_set) for block in cell.blocks(judged, INPUT_ARRAYS)]
+        ),
+    )
+    predicted: dict[str, Values] = {}
+    for fold, weights in folds.items():
+        _, rows = fold_by_group(group, SEED, fold)
+        for objective, values in predict(weights, inputs[rows]).items():
+            predicted.setdefault(objective, np.empty(len(group)))[rows] = values
+    proposals, stable = cell.proposals(judged), {USED: stable_score(cell, USED, judged)}
+    scores = ModelScores(proposals, {}, stable, {}, proposals, cells.models)
+    evidence = Evidence(model, USED, scores, head_set, predicted)
+    excess = evidence.heads.own - proposals.judged_iou(USED)
+    gains, _ = held_out_evidence(cells, head_set, folds, SEED)
+    (chosen,) = (gain for gain in gains if gain.prompt == judged)
+    figures = {
+        "expected less true IoU": _in_points(mean_gain(excess, group)),
+        **dict(_margins(evidence, group)),
+        "IoU of the chosen less the selected mask": _in_points(
+            (chosen.gain, chosen.low, chosen.high)
+        ),
+    }
+    return figures, abs(excess)
+
+
+def _margins(
+    evidence: Evidence, group: np.ndarray
+) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Yield how much better than each rival heads rank the masks that a correction helps."""
+    resamples = resample_groups(group, N_RESAMPLES, SEED)
+    ious = tasks.ious_of({evidence.model: evidence.scores})
+    for task, _, correction in tasks.default_corrections(ious, USED):
+        (measure,) = (name for name in GALLERY_MEASURES[task] if BY_NAME[name].heads == OURS)
+        areas = [
+            resampled_areas(
+                correction.gain[:, np.newaxis], BY_NAME[name].compute(evidence), resamples
+            )
+            for name in (measure, *RIVALS)
+        ]
+        *_, relative = aucs_by_draw(correction, np.stack(areas)[..., 0], resamples)
+        for rival, of_rival in zip(RIVALS, relative[1:], strict=True):
+            margin = relative[0] - of_rival
+            bounds = interval(margin, resamples.n_groups)
+            label = f"{task}: relative AUC over {BY_NAME[rival].symbol}"
+            yield label, _in_points((float(margin[0]), bounds.low, bounds.high))
+
+
+def _in_points(figure: tuple[float, float, float]) -> tuple[float, float, float]:
+    value, low, high = figure
+    return 100 * value, 100 * low, 100 * high
