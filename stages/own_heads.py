@@ -3,19 +3,27 @@
 ``prepare``, ``extract_train`` and ``train`` are done in the current folder, without settings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float
 
 from pipeline.heads.kinds import OURS, HeadSet
 from pipeline.heads.objectives import fold_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, predict, set_inputs
-from pipeline.mask_choices import N_RESAMPLES, mean_gain
+from pipeline.mask_choices import N_RESAMPLES
 from pipeline.proposals import Values
 from pipeline.scoring import tasks
-from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
+from pipeline.scoring.bootstrap import (
+    Resampled,
+    Resamples,
+    interval,
+    resample_groups,
+    resampled_areas,
+    resampled_means,
+)
 from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import BASELINE, BY_NAME, GALLERY_MEASURES
@@ -49,8 +57,16 @@ those of every train split."""
 RIVALS: Final = (BASELINE, "stable_score")
 """Measures without heads that the heads are compared with."""
 
-Figures = Mapping[str, tuple[float, float, float]]
-"""By label, a number in points (hundredths), and the ends of its 95 % interval over the images."""
+CHOSEN: Final = "IoU of the chosen less the selected mask"
+
+WORTH: Final = "worth of more images"
+"""Label of the mean relative AUC of heads of all tasks, less that of heads of half the images."""
+
+Figure = tuple[float, float, float]
+"""A number in points (hundredths), and the ends of its 95 % interval over the images."""
+
+Figures = Mapping[str, Figure]
+"""Figures by label."""
 
 
 def extract_own(
@@ -90,18 +106,9 @@ def fit_own(
     by_size = [{head: fitted[head] for head in heads} for heads in (whole, halved)]
     file = packed_heads(cells, final_heads(cells, head_set, by_size[0], {}, SEED))
     shown = [_held_out(cells, head_set, weights_by_fold(heads), prompt) for heads in by_size]
-    (figures, error), (of_half, error_of_half) = shown
-    group = group_index(cells.table)
-    errors = {ERROR: error, WORTH: error_of_half - error}
-    means = {label: _in_points(mean_gain(values, group)) for label, values in errors.items()}
-    return file, figures | means, of_half
-
-
-ERROR: Final = "error"
-"""Label of the mean distance of the expected from the true IoU."""
-
-WORTH: Final = "worth of more images"
-"""Label of the mean by which this distance is larger for heads of half of the images."""
+    (figures, ranking), (of_half, ranking_of_half) = shown
+    n_images = len(np.unique(cells.table.image_index))
+    return file, figures | {WORTH: _figure(ranking - ranking_of_half, n_images)}, of_half
 
 
 def _held_out(
@@ -109,17 +116,15 @@ def _held_out(
     head_set: HeadSet,
     folds: Mapping[int, Mapping[str, HeadWeights]],
     prompt: str,
-) -> tuple[dict[str, tuple[float, float, float]], Values]:
-    """Figures of heads on the images that were held out from them, and the error of each IoU."""
+) -> tuple[dict[str, Figure], Resampled]:
+    """Figures of heads on the images that were held out from them, and their mean relative AUC.
+
+    The mean is of all tasks, by draw of the images.
+    """
     ((model, cell),) = cells.identity.items()
-    judged, _ = PROMPTS[prompt]
-    group, inputs = (
-        group_index(cells.table),
-        np.concatenate(
-            [set_inputs(block, head_set) for block in cell.blocks(judged, INPUT_ARRAYS)]
-        ),
-    )
-    predicted: dict[str, Values] = {}
+    (judged, _), group = PROMPTS[prompt], group_index(cells.table)
+    blocks = [set_inputs(block, head_set) for block in cell.blocks(judged, INPUT_ARRAYS)]
+    inputs, predicted = np.concatenate(blocks), dict[str, Values]()
     for fold, weights in folds.items():
         _, rows = fold_by_group(group, SEED, fold)
         for objective, values in predict(weights, inputs[rows]).items():
@@ -127,41 +132,35 @@ def _held_out(
     proposals, stable = cell.proposals(judged), {USED: stable_score(cell, USED, judged)}
     scores = ModelScores(proposals, {}, stable, {}, proposals, cells.models)
     evidence = Evidence(model, USED, scores, head_set, predicted)
+    resamples = resample_groups(group, N_RESAMPLES, SEED)
     excess = evidence.heads.own - proposals.judged_iou(USED)
+    draws = {"expected less true IoU": resampled_means(excess[:, np.newaxis], resamples)[:, 0]}
+    relative = _relative_aucs(evidence, resamples)
+    for task, (of_heads, *of_rivals) in relative.items():
+        for rival, of_rival in zip(RIVALS, of_rivals, strict=True):
+            draws[f"{task}: relative AUC over {BY_NAME[rival].symbol}"] = of_heads - of_rival
     gains, _ = held_out_evidence(cells, head_set, folds, SEED)
     (chosen,) = (gain for gain in gains if gain.prompt == judged)
-    figures = {
-        "expected less true IoU": _in_points(mean_gain(excess, group)),
-        **dict(_margins(evidence, group)),
-        "IoU of the chosen less the selected mask": _in_points(
-            (chosen.gain, chosen.low, chosen.high)
-        ),
-    }
-    return figures, abs(excess)
+    figures = {label: _figure(values, resamples.n_groups) for label, values in draws.items()}
+    figures[CHOSEN] = (100 * chosen.gain, 100 * chosen.low, 100 * chosen.high)
+    return figures, np.mean([of_heads for of_heads, *_ in relative.values()], axis=0)
 
 
-def _margins(
-    evidence: Evidence, group: np.ndarray
-) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    """Yield how much better than each rival heads rank the masks that a correction helps."""
-    resamples = resample_groups(group, N_RESAMPLES, SEED)
+def _relative_aucs(
+    evidence: Evidence, resamples: Resamples
+) -> dict[str, Float[np.ndarray, "measure draw"]]:
+    """By task, the relative AUC of the heads' measure, then that of each rival."""
     ious = tasks.ious_of({evidence.model: evidence.scores})
+    relative = {}
     for task, _, correction in tasks.default_corrections(ious, USED):
-        (measure,) = (name for name in GALLERY_MEASURES[task] if BY_NAME[name].heads == OURS)
-        areas = [
-            resampled_areas(
-                correction.gain[:, np.newaxis], BY_NAME[name].compute(evidence), resamples
-            )
-            for name in (measure, *RIVALS)
-        ]
-        *_, relative = aucs_by_draw(correction, np.stack(areas)[..., 0], resamples)
-        for rival, of_rival in zip(RIVALS, relative[1:], strict=True):
-            margin = relative[0] - of_rival
-            bounds = interval(margin, resamples.n_groups)
-            label = f"{task}: relative AUC over {BY_NAME[rival].symbol}"
-            yield label, _in_points((float(margin[0]), bounds.low, bounds.high))
+        (of_heads,) = (name for name in GALLERY_MEASURES[task] if BY_NAME[name].heads == OURS)
+        gain = correction.gain[:, np.newaxis]
+        measures = (BY_NAME[name].compute(evidence) for name in (of_heads, *RIVALS))
+        areas = np.stack([resampled_areas(gain, values, resamples)[:, 0] for values in measures])
+        *_, relative[task] = aucs_by_draw(correction, areas, resamples)
+    return relative
 
 
-def _in_points(figure: tuple[float, float, float]) -> tuple[float, float, float]:
-    value, low, high = figure
-    return 100 * value, 100 * low, 100 * high
+def _figure(draws: Resampled, n_groups: int) -> Figure:
+    bounds = interval(draws, n_groups)
+    return 100 * float(draws[0]), 100 * bounds.low, 100 * bounds.high

@@ -107,16 +107,13 @@ def _sentences(heads: HeadFile, figures: own_heads.Figures, made_for: str) -> li
     told = f"Heads for {made_for}: {counted(n_objects, 'object')} in {counted(n_images, 'image')}."
     if UNTESTED in heads.card:
         return [told, f"They are untested, and the file says so: {heads.card[UNTESTED]}."]
-    error, worth = figures[own_heads.ERROR], figures[own_heads.WORTH]
+    worth = figures[own_heads.WORTH]
     more = "More images would help" if worth[1] > 0 else "More images may or may not help"
     tested = (
         "Each fifth of the images was held out once: figures are of heads from the other four "
         "fifths, the file has heads from all. The task model is left out: it takes two models."
     )
-    help_of_more = (
-        f"{more}: expected IoUs are off by {_text(error)} points, "
-        f"and from half of the images by {_text(worth)} more."
-    )
+    help_of_more = f"{more}: heads of all rank masks better than heads of half by {_text(worth)}."
     return [told, tested, help_of_more]
 
 
