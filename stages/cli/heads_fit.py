@@ -11,7 +11,7 @@ import typer
 
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.mask_choices import LEAST_IMAGES
-from pipeline.sam.families import DRAWN, FAMILIES, models_of
+from pipeline.sam.families import DRAWN
 from stages import own_heads
 from stages.cli import predictor_options
 from stages.cli.columns import aligned
@@ -19,7 +19,7 @@ from stages.cli.doctor import DEFAULTS
 from stages.executor.opened_cells import opened
 from stages.page.labels import number
 from stages.page.render import page_template
-from stages.predictor.model_choice import OF_USERS, default_family
+from stages.predictor.model_choice import OF_USERS, ModelChoice, choose_model, default_family
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.parsing import check_known, parse
@@ -31,9 +31,6 @@ from storage.head_files.head_file import BEGINS, IMAGES, UNTESTED, HeadFile, wri
 PAGE_BEGINS: Final = re.compile(rb"<!DOCTYPE html>\n<html lang=\"en\" class=\"own-heads\">")
 
 COMMAND: Final = "usam heads fit"
-
-SHARD_OBJECTS: Final = 128
-"""Objects of a shard: what an interruption loses at most."""
 
 
 def fit(  # noqa: PLR0913 - one for each option
@@ -47,6 +44,7 @@ def fit(  # noqa: PLR0913 - one for each option
     ] = "binary",
     family: predictor_options.Family = None,
     model: Annotated[str | None, typer.Option(help="By default the family's smallest.")] = None,
+    weights: predictor_options.Weights = None,
     device: predictor_options.Device = "auto",
 ) -> None:
     """Fit heads to your images, and say what they are worth on images held out from them.
@@ -60,7 +58,8 @@ def fit(  # noqa: PLR0913 - one for each option
         for path, begins in ((out, BEGINS), (page, PAGE_BEGINS)):
             check_output(path, begins, [annotations])
         location, name = _location(images, annotations, objects), images.resolve().name
-        extract, model = _model_of(images, family, model, device)
+        choice = choose_model(family, model, weights=weights, device=device, images=images)
+        extract, model = _settings(choice, weights), choice.model
         with chdir(_work(out)):
             to_open = own_heads.extract_own(name, location, extract, model=model, prompt=prompt)
             fitted, figures, of_half = own_heads.fit_own(to_open, OF_USERS, prompt)
@@ -70,22 +69,18 @@ def fit(  # noqa: PLR0913 - one for each option
         heads = replace(fitted, card={**fitted.card, **entries}, training_images=described)
         write_head_file(out, heads)
         rows = [] if UNTESTED in entries else _rows(figures, of_half)
-        sentences = _sentences(heads, figures, f"{extract.family} {model}, prompt {prompt}")
+        sentences = _sentences(heads, figures, f"{choice.family} {model}, prompt {prompt}")
         template = page_template("own_heads.html.j2")
         write_text(page, template.render(title=out.name, rows=rows, sentences=sentences))
         print(*sentences, *([aligned(rows)] if rows else []), f"{out}, {page}", sep="\n")
 
 
-def _model_of(
-    images: Path, family: str | None, model: str | None, device: str
-) -> tuple[ExtractParams, str]:
-    """Settings of the extraction, and the model: by default the smallest of the family."""
-    family = family or default_family(images)
-    check_known("family", family, FAMILIES)
-    model = model or models_of(family)[0]
-    check_known("model", model, models_of(family))
-    settings = DEFAULTS | {"family": family, "device": device, "shard_objects": SHARD_OBJECTS}
-    return parse(COMMAND, settings, ExtractParams), model
+def _settings(choice: ModelChoice, weights: Path | None) -> ExtractParams:
+    """Settings of the extraction; ``weights`` is a file of the user, in place of the family's."""
+    # Smaller shards than by default: an interruption loses one at most.
+    settings = {"family": choice.family, "device": choice.device, "shard_objects": 128}
+    own = {} if weights is None else {"weights": str(weights.absolute())}
+    return parse(COMMAND, DEFAULTS | settings | own, ExtractParams)
 
 
 def _untested(heads: HeadFile) -> dict[str, str]:
@@ -93,7 +88,7 @@ def _untested(heads: HeadFile) -> dict[str, str]:
     n_images = int(heads.card["n_images"])
     if n_images >= LEAST_IMAGES:
         return {}
-    return {UNTESTED: f"these heads had {n_images} images, and a test takes {LEAST_IMAGES}"}
+    return {UNTESTED: f"untested heads: they had {n_images} images, a test takes {LEAST_IMAGES}"}
 
 
 def _rows(figures: own_heads.Figures, of_half: own_heads.Figures) -> list[tuple[str, str, str]]:
@@ -106,7 +101,7 @@ def _sentences(heads: HeadFile, figures: own_heads.Figures, made_for: str) -> li
     n_objects, n_images = (int(heads.card[key]) for key in ("n_objects", "n_images"))
     told = f"Heads for {made_for}: {counted(n_objects, 'object')} in {counted(n_images, 'image')}."
     if UNTESTED in heads.card:
-        return [told, f"They are untested, and the file says so: {heads.card[UNTESTED]}."]
+        return [told, f"The file says so with each answer: {heads.card[UNTESTED]}."]
     worth = figures[own_heads.WORTH]
     more = "More images would help" if worth[1] > 0 else "More images may or may not help"
     tested = (

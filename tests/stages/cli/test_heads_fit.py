@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.scope import DRAWN_SHAPES
@@ -23,8 +24,11 @@ from stages.extraction import models
 from stages.predictor.loading import load_predictor
 from stages.predictor.model_choice import OF_USERS
 from storage.coco_writer import write_coco
+from storage.errors import DataError
+from storage.folders import sha256_file
 from storage.head_files.guarantees import choices_of, errors_of
 from storage.head_files.head_file import UNTESTED, HeadFile, head_set_path, read_head_file
+from tests.fixtures.predictors import built_mini
 from tests.fixtures.settings import write_settings
 
 pytestmark = pytest.mark.no_cover
@@ -127,6 +131,7 @@ def test_the_heads_answer_and_know_what_they_learned(fitted: Fitted) -> None:
     assert predictor.heads.training_images is not None
     predictor.set_image(draw_scene(7, SIZE_PX).rgb)
     found = predictor.predict_uncertainty(box=[20, 20, 90, 90])
+    assert found.gap is not None
     assert found.gap.model is None
     assert found.gap.task is not None
 
@@ -141,17 +146,25 @@ def test_a_second_run_extracts_nothing_again(
     assert (fitted.folder / "my.safetensors").read_bytes() == former
 
 
-def test_of_too_few_images_nothing_is_claimed_and_the_file_says_so(
+def test_heads_of_few_images_and_of_own_weights_say_so_with_each_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     draw(3)
-    result = heads_fit()
+    torch.save(built_mini("tiny").state_dict(), "mine.pt")
+    result = heads_fit("--weights", "mine.pt")
     assert result.exit_code == 0, result.output
-    reason = "these heads had 3 images, and a test takes 10"
-    assert f"They are untested, and the file says so: {reason}.\n" in result.stdout
+    caution = "untested heads: they had 3 images, a test takes 10"
+    assert f"The file says so with each answer: {caution}.\n" in result.stdout
     assert "held out" not in result.stdout
-    assert read_head_file(Path("my.safetensors")).card[UNTESTED] == reason
+    heads = Path("my.safetensors")
+    card = read_head_file(heads).card
+    assert (card[UNTESTED], card["weights_tiny"]) == (caution, sha256_file(Path("mine.pt")))
+    predictor = load_predictor("mini", "tiny", heads=heads, weights="mine.pt")
+    predictor.set_image(draw_scene(7, SIZE_PX).rgb)
+    assert caution in predictor.predict_uncertainty([[60, 60]], [1]).caution
+    with pytest.raises(DataError, match="weights_tiny"):
+        load_predictor("mini", "tiny", heads=heads)
 
 
 def test_a_single_image_and_another_file_are_refused(
