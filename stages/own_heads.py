@@ -12,18 +12,11 @@ from jaxtyping import Float
 
 from pipeline.heads.kinds import OURS, HeadSet
 from pipeline.heads.objectives import fold_by_group
-from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, predict, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
 from pipeline.mask_choices import N_RESAMPLES
 from pipeline.proposals import Values
-from pipeline.scoring import tasks
-from pipeline.scoring.bootstrap import (
-    Resampled,
-    Resamples,
-    interval,
-    resample_groups,
-    resampled_areas,
-    resampled_means,
-)
+from pipeline.scoring import bootstrap, tasks
+from pipeline.scoring.bootstrap import Resampled, resampled_areas
 from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import BASELINE, BY_NAME, GALLERY_MEASURES
@@ -31,14 +24,13 @@ from pipeline.vocabulary import USED
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.filling.fill_cells import run_cell
 from stages.prepare import read_records, write_records
-from stages.program.main import unrecorded
 from stages.settings.blocks import ExecutorParams, ExtractParams, PrepareParams, Split
 from stages.settings.params import check_size
 from stages.settings.signatures import train_cells, train_settings
 from stages.split_predictions import stable_score
 from stages.training.choices import held_out_evidence
 from stages.training.data import group_index
-from stages.training.fit import fit_sets, heads_to_fit, weights_by_fold
+from stages.training.fit import FittedHeads, fit_sets, heads_to_fit, weights_by_fold
 from stages.training.trained import final_heads, packed_heads
 from storage.head_files.head_file import HeadFile
 from storage.paths import CACHE
@@ -78,12 +70,11 @@ def extract_own(
     images have objects.
     """
     prepare, (_, extra) = PrepareParams(SEED, min_area_px=10), PROMPTS[prompt]
-    with unrecorded():
-        records = read_records(split, location, prepare)
-        check_size(split, records.n_media, is_train=True, is_eval=False)
-        write_records(split, records, location, prepare)
-        for name in train_cells(split, [model], [extra]):
-            run_cell(name, location.images, extract, ExecutorParams())
+    records = read_records(split, location, prepare)
+    check_size(split, records.n_media, is_train=True, is_eval=False)
+    write_records(split, records, location, prepare)
+    for name in train_cells(split, [model], [extra]):
+        run_cell(name, location.images, extract, ExecutorParams())
     return CellsToOpen(split, train_settings(extract, split, [model], [extra]), CACHE)
 
 
@@ -105,17 +96,14 @@ def fit_own(
     ((_, fitted),) = fit_sets(to_open, {head_set: [*whole, *halved]}, ExecutorParams())
     by_size = [{head: fitted[head] for head in heads} for heads in (whole, halved)]
     file = packed_heads(cells, final_heads(cells, head_set, by_size[0], {}, SEED))
-    shown = [_held_out(cells, head_set, weights_by_fold(heads), prompt) for heads in by_size]
+    shown = [_held_out(cells, head_set, heads, prompt) for heads in by_size]
     (figures, ranking), (of_half, ranking_of_half) = shown
     n_images = len(np.unique(cells.table.image_index))
     return file, figures | {WORTH: _figure(ranking - ranking_of_half, n_images)}, of_half
 
 
 def _held_out(
-    cells: SplitCells,
-    head_set: HeadSet,
-    folds: Mapping[int, Mapping[str, HeadWeights]],
-    prompt: str,
+    cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, prompt: str
 ) -> tuple[dict[str, Figure], Resampled]:
     """Figures of heads on the images that were held out from them, and their mean relative AUC.
 
@@ -123,6 +111,7 @@ def _held_out(
     """
     ((model, cell),) = cells.identity.items()
     (judged, _), group = PROMPTS[prompt], group_index(cells.table)
+    folds = weights_by_fold(fitted)
     blocks = [set_inputs(block, head_set) for block in cell.blocks(judged, INPUT_ARRAYS)]
     inputs, predicted = np.concatenate(blocks), dict[str, Values]()
     for fold, weights in folds.items():
@@ -132,9 +121,10 @@ def _held_out(
     proposals, stable = cell.proposals(judged), {USED: stable_score(cell, USED, judged)}
     scores = ModelScores(proposals, {}, stable, {}, proposals, cells.models)
     evidence = Evidence(model, USED, scores, head_set, predicted)
-    resamples = resample_groups(group, N_RESAMPLES, SEED)
+    resamples = bootstrap.resample_groups(group, N_RESAMPLES, SEED)
     excess = evidence.heads.own - proposals.judged_iou(USED)
-    draws = {"expected less true IoU": resampled_means(excess[:, np.newaxis], resamples)[:, 0]}
+    mean = bootstrap.resampled_means(excess[:, np.newaxis], resamples)
+    draws = {"expected less true IoU": mean[:, 0]}
     relative = _relative_aucs(evidence, resamples)
     for task, (of_heads, *of_rivals) in relative.items():
         for rival, of_rival in zip(RIVALS, of_rivals, strict=True):
@@ -147,7 +137,7 @@ def _held_out(
 
 
 def _relative_aucs(
-    evidence: Evidence, resamples: Resamples
+    evidence: Evidence, resamples: bootstrap.Resamples
 ) -> dict[str, Float[np.ndarray, "measure draw"]]:
     """By task, the relative AUC of the heads' measure, then that of each rival."""
     ious = tasks.ious_of({evidence.model: evidence.scores})
@@ -162,5 +152,5 @@ def _relative_aucs(
 
 
 def _figure(draws: Resampled, n_groups: int) -> Figure:
-    bounds = interval(draws, n_groups)
+    bounds = bootstrap.interval(draws, n_groups)
     return 100 * float(draws[0]), 100 * bounds.low, 100 * bounds.high

@@ -49,12 +49,12 @@ def fit(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Fit heads to your images, and say what they are worth on images held out from them.
 
-    An interrupted run continues where it stopped: FILE.work keeps what was extracted. A page beside
-    FILE has the same figures.
+    An interrupted run continues where it stopped: FILE.work keeps what was extracted. The page
+    FILE.html has the same figures.
     """
     with reported_errors():
         check_known("prompt", prompt, own_heads.PROMPTS)
-        page = out.with_suffix(".html")
+        page = out.with_name(f"{out.name}.html")
         for path, begins in ((out, BEGINS), (page, PAGE_BEGINS)):
             check_output(path, begins, [annotations])
         location, name = _location(images, annotations, objects), images.resolve().name
@@ -108,7 +108,7 @@ def _sentences(heads: HeadFile, figures: own_heads.Figures, made_for: str) -> li
         "Each fifth of the images was held out once: figures are of heads from the other four "
         "fifths, the file has heads from all. The task model is left out: it takes two models."
     )
-    help_of_more = f"{more}: heads of all rank masks better than heads of half by {_text(worth)}."
+    help_of_more = f"{more}: heads of half the images lose {_text(worth)} points of relative AUC."
     return [told, tested, help_of_more]
 
 

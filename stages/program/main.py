@@ -111,9 +111,8 @@ class _Run:
     params: bytes
 
 
-_run: Final[ContextVar[_Run | None]] = ContextVar("run")
-"""The running stage; None for work of a stage that a command does, whose settings DVC does not
-record."""
+_run: Final[ContextVar[_Run | None]] = ContextVar("run", default=None)
+"""The running stage; None where a command does the work of a stage: DVC records no settings."""
 
 
 @contextmanager
@@ -131,16 +130,6 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
         _run.reset(token)
 
 
-@contextmanager
-def unrecorded() -> Iterator[None]:
-    """Block in which a command does the work of stages: it has no ``params.yaml`` to compare."""
-    token = _run.set(None)
-    try:
-        yield
-    finally:
-        _run.reset(token)
-
-
 def check_unchanged() -> None:
     """Refuse settings that have changed since the running stage began.
 
@@ -152,8 +141,6 @@ def check_unchanged() -> None:
     ------
     ParamsError
         If a setting has changed, or ``versions.yaml`` differs from this code's versions.
-    LookupError
-        If no stage runs: the caller must be within ``running``, or ``unrecorded``.
     """
     run = _run.get()
     if run is None:

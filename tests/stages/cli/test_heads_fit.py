@@ -120,7 +120,7 @@ def test_what_is_printed_of_held_out_images_is_what_the_file_says(fitted: Fitted
         100 * choice.gain, abs=0.06
     )
     assert sum("relative AUC over" in label for label in printed) == 6
-    page = (fitted.folder / "my.html").read_text("utf-8")
+    page = (fitted.folder / "my.safetensors.html").read_text("utf-8")
     assert all(label in page for label in printed)
 
 
@@ -177,7 +177,7 @@ def test_a_single_image_and_another_file_are_refused(
         1,
         True,
     )
-    Path("my.html").write_text("<p>mine</p>", "utf-8")
+    Path("my.safetensors.html").write_text("<p>mine</p>", "utf-8")
     result = heads_fit()
-    assert "my.html must be a new file" in result.stderr
+    assert "my.safetensors.html must be a new file" in result.stderr
     assert json.loads(Path("scenes.json").read_text("utf-8"))
