@@ -30,8 +30,6 @@ from storage.head_files.head_file import BEGINS, IMAGES, UNTESTED, HeadFile, wri
 
 PAGE_BEGINS: Final = re.compile(rb"<!DOCTYPE html>\n<html lang=\"en\" class=\"own-heads\">")
 
-COMMAND: Final = "usam heads fit"
-
 
 def fit(  # noqa: PLR0913 - one for each option
     images: Annotated[Path, typer.Argument(help="Folder of images.")],
@@ -77,10 +75,10 @@ def fit(  # noqa: PLR0913 - one for each option
 
 def _settings(choice: ModelChoice, weights: Path | None) -> ExtractParams:
     """Settings of the extraction; ``weights`` is a file of the user, in place of the family's."""
+    own = DEFAULTS["weights"] if weights is None else str(weights.absolute())
+    settings = {"family": choice.family, "weights": own, "device": choice.device}
     # Smaller shards than by default: an interruption loses one at most.
-    settings = {"family": choice.family, "device": choice.device, "shard_objects": 128}
-    own = {} if weights is None else {"weights": str(weights.absolute())}
-    return parse(COMMAND, DEFAULTS | settings | own, ExtractParams)
+    return parse("usam heads fit", DEFAULTS | settings | {"shard_objects": 128}, ExtractParams)
 
 
 def _untested(heads: HeadFile) -> dict[str, str]:
@@ -115,7 +113,7 @@ def _sentences(heads: HeadFile, figures: own_heads.Figures, made_for: str) -> li
 def _location(images: Path, annotations: Path, objects: str) -> Split:
     reader = {"reader": "masks", "objects": objects} if annotations.is_dir() else {"reader": "coco"}
     paths = {"images": str(images.absolute()), "annotations": str(annotations.absolute())}
-    return parse(COMMAND, reader | paths, Split)
+    return parse("usam heads fit", reader | paths, Split)
 
 
 def _work(out: Path) -> Path:
