@@ -97,7 +97,7 @@ def test_the_stages_make_the_same_objects_features_and_heads(
     run(extract_train.main, "scenes", "tiny", "identity")
     for objective in objectives_of(["tiny"]):
         run(tune.main, "scenes", objective)
-    run(train.main, "scenes")
+    run(train.main, "scenes", "ours")
     trained = read_head_file(head_set_path("scenes", OF_USERS))
     assert {*trained.weights} == {*fitted.heads.weights}
     for objective, tensors in trained.weights.items():
