@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.scope import DRAWN_SHAPES
@@ -44,8 +45,18 @@ def draw(n_images: int) -> None:
     write_coco(Path("data/shapes/scenes"), Path("scenes.json"), scenes, CATEGORIES)
 
 
-def heads_fit(*options: str) -> Result:
-    words = ["fit", "data/shapes/scenes", "scenes.json", "--out", "my.safetensors", *options]
+def as_mask_files(n_images: int) -> None:
+    """Write the masks of the same scenes as a folder of files, with a number for each object."""
+    Path("masks").mkdir()
+    for number, seed in enumerate(scene_seeds(5, "train", n_images), 1):
+        values = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+        for value, mask in enumerate(draw_scene(seed, SIZE_PX).masks, 1):
+            values[mask] = value
+        Image.fromarray(values).save(f"masks/{number:06}.png")
+
+
+def heads_fit(*options: str, annotations: str = "scenes.json") -> Result:
+    words = ["fit", "data/shapes/scenes", annotations, "--out", "my.safetensors", *options]
     return CliRunner().invoke(app, words)
 
 
@@ -151,8 +162,10 @@ def test_heads_of_few_images_and_of_own_weights_say_so_with_each_answer(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     draw(3)
+    as_mask_files(3)
     torch.save(built_mini("tiny").state_dict(), "mine.pt")
-    result = heads_fit("--weights", "mine.pt")
+    of_masks = ("--objects", "values", "--weights", "mine.pt")
+    result = heads_fit(*of_masks, annotations="masks")
     assert result.exit_code == 0, result.output
     caution = "untested heads: they had 3 images, a test takes 10"
     assert f"The file says so with each answer: {caution}.\n" in result.stdout
