@@ -35,34 +35,26 @@ def main(split: str) -> None:
     params = read_params()
     check_known("split", split, params.splits)
     location, prepare = params.splits[split], params.prepare
-    records = _read(split, location, prepare)
+    records = read_records(split, location, prepare)
     note = check_size(
         split,
         records.n_media,
         is_train=split in params.train_splits,
         is_eval=split in params.eval_splits,
     )
-    without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
-    print(
-        f"{split}: {counted(len(records.objects), 'object')} in "
-        f"{counted(len(records.images), 'image')}; left out: "
-        f"{counted(records.n_crowd, 'crowd')}, {records.n_small} below {prepare.min_area_px} px"
-        f"{without_auto if records.n_without_auto else ''}"
-    )
     if note:
         print(note)
-    table = _tabulate(split, records, Path(location.images), prepare.seed)
-    check_unchanged()
-    write_objects(objects_path(split), table, objects_signature(split, location, prepare))
+    write_records(split, records, location, prepare)
     # The stage ``evaluate`` depends on this folder. Without train splits, no other stage makes it.
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, location: Split, prepare: PrepareParams) -> SplitRecords:
+def read_records(split: str, location: Split, prepare: PrepareParams) -> SplitRecords:
+    """Read the annotations of a split, and print how many objects they have."""
     source, max_objects = location.source, location.max_objects
     media = list_selected(location.data_set, source, max_objects=max_objects, seed=prepare.seed)
     with progress(f"read {split}", len(media), "parts") as advance:
-        return collect(
+        records = collect(
             counting(media, advance),
             source,
             min_area_px=prepare.min_area_px,
@@ -70,6 +62,23 @@ def _read(split: str, location: Split, prepare: PrepareParams) -> SplitRecords:
             max_per_image=location.max_objects_per_image,
             seed=prepare.seed,
         )
+    without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
+    print(
+        f"{split}: {counted(len(records.objects), 'object')} in "
+        f"{counted(len(records.images), 'image')}; left out: "
+        f"{counted(records.n_crowd, 'crowd')}, {records.n_small} below {prepare.min_area_px} px"
+        f"{without_auto if records.n_without_auto else ''}"
+    )
+    return records
+
+
+def write_records(
+    split: str, records: SplitRecords, location: Split, prepare: PrepareParams
+) -> None:
+    """Draw clicks for the objects of a split, and write the store of objects."""
+    table = _tabulate(split, records, Path(location.images), prepare.seed)
+    check_unchanged()
+    write_objects(objects_path(split), table, objects_signature(split, location, prepare))
 
 
 def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> ObjectTable:

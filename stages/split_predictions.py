@@ -141,7 +141,7 @@ def _model_scores(
             proposals[model, "identity"],
             {judged: _arrays(entropy, ENTROPY_NAMES, model, judged) for judged in JUDGED},
             {
-                judged: _arrays(entropy, agreements, model, judged) | _stable_score(cell, judged)
+                judged: _arrays(entropy, agreements, model, judged) | stable_score(cell, judged)
                 for judged in JUDGED
             },
             _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
@@ -174,14 +174,14 @@ def _arrays(
     return {name: of_masks[name].to_numpy() for name in names}
 
 
-def _stable_score(cell: OpenCell, judged: str) -> dict[str, Values]:
+def stable_score(cell: OpenCell, judged: str, prompt: str = TRAIN_PROMPTS[0]) -> dict[str, Values]:
     """SamScore times stability score, as the array ``stable_score``; empty if the cell has none."""
     if "stability_score" not in cell.store.arrays:
         return {}
-    center = cell.signature["prompts"].index("center")
-    proposals, stability = cell.proposals(), cell.scores("stability_score")[:, center]
-    stable_score = np.multiply(proposals.sam_score, stability, dtype=np.float64)
-    return {"stable_score": proposals.of_judged(stable_score, judged)}
+    column = cell.signature["prompts"].index(prompt)
+    proposals, stability = cell.proposals(prompt), cell.scores("stability_score")[:, column]
+    score = np.multiply(proposals.sam_score, stability, dtype=np.float64)
+    return {"stable_score": proposals.of_judged(score, judged)}
 
 
 def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:

@@ -159,6 +159,16 @@ def fold_by_group(
     return train, validation
 
 
+def half_by_group(group: Int[np.ndarray, " row"], seed: int) -> Int[np.ndarray, " half"]:
+    """Rows, ascending, of half of the images (or videos), drawn at random: of one at least.
+
+    >>> half_by_group(np.array([3, 3, 5, 5, 8, 9]), 0).tolist()
+    [0, 1, 4]
+    """
+    names = np.random.default_rng(seed).permutation(np.unique(group))
+    return np.flatnonzero(np.isin(group, names[: max(1, len(names) // 2)]))
+
+
 def sample_for_trials(
     group: Int[np.ndarray, " row"], max_objects: int, n_models: int, seed: int
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:

@@ -106,6 +106,7 @@ def permitted(
     cautions = (
         _unlike_words(unlike_training) if is_unlike else "",
         DRAWN_ONLY if heads.images == DRAWN_SHAPES else "",
+        heads.untested,
         "" if heads.head_set.protocol == "selected" else BEST_OF_THREE,
         prompt_caution,
     )

@@ -51,6 +51,8 @@ class ProposalHeads:
     training_images: TrainingImages | None = None
     """Encoder statistics of the images from which the heads learned. None if they are unknown, or
     if the smallest model of the family, whose encoder computes them, is not available."""
+    untested: str = ""
+    """Caution about heads that were not tested on held-out images; empty if they were."""
     no_heads: str = ""
     """Sentence that says how to get heads; empty if there are heads."""
 

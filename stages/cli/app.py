@@ -33,7 +33,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Files": {
         "cache": "List, check, repair, send and describe stores.",
         "checkpoints": "Download and check weights of models.",
-        "heads": "Show, export, download and describe trained heads.",
+        "heads": "Fit, show, export, download and describe heads.",
     },
     "This machine": {
         "bench": "Time an extraction on this machine.",

@@ -1,4 +1,4 @@
-"""``usam heads``: shows, exports, imports, downloads and describes head files."""
+"""``usam heads``: fits, shows, exports, imports, downloads and describes head files."""
 
 import re
 import sys
@@ -10,12 +10,13 @@ import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.heads.scope import DRAWN_SHAPES
-from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_training_images
+from pipeline.heads.training_images import TrainingImages
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cards.readme import heads_card
 from stages.cli.checkpoints import download_bar
 from stages.cli.columns import aligned, bytes_text
+from stages.cli.heads_fit import fit
 from stages.predictor.card_entries import read_gates
 from stages.predictor.model_choice import OF_USERS
 from stages.predictor.published import read_published
@@ -23,8 +24,7 @@ from stages.program.main import reported_errors
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import train_settings
-from stages.training.data import image_statistics, learned_from
-from storage.errors import counted
+from stages.training.data import describe_images, learned_from
 from storage.folders import check_output
 from storage.head_files import head_file, published_heads
 from storage.head_files.guarantees import guarantees_entry
@@ -34,10 +34,11 @@ from storage.split.split_cells import open_cells
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Show, export, download and describe trained heads.",
+    help="Fit, show, export, download and describe heads.",
 )
 
 app.command("card")(heads_card)
+app.command()(fit)
 
 
 @app.command()
@@ -152,16 +153,7 @@ def _training_images(
         return None
     path = head_file.head_set_path(split, head_set)
     head_file.check_card(path, heads.card, origin, remedy(path))
-    cells = open_cells(split, settings, cache=cache_location())
-    statistics = image_statistics(cells)
-    if len(statistics) < LEAST_IMAGES:
-        print(
-            f"note: {counted(len(statistics), 'image')} to learn from, fewer than {LEAST_IMAGES}: "
-            "the file cannot say which images are unlike them",
-            file=sys.stderr,
-        )
-        return None
-    return fit_training_images(statistics)
+    return describe_images(open_cells(split, settings, cache=cache_location()))
 
 
 def _written(file: Path, n_heads: int) -> str:

@@ -204,8 +204,8 @@ def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.Da
     }
 
 
-def page_template() -> jinja2.Template:
-    """Load the Jinja template of the page; a variable that it lacks is an error."""
+def page_template(name: str = "report.html.j2") -> jinja2.Template:
+    """Load the Jinja template of a page; a variable that it lacks is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -219,7 +219,7 @@ def page_template() -> jinja2.Template:
         "section_labels": report_table.SECTIONS,
         "paper": PAPER,
     }
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def coded(text: str) -> Markup:

@@ -264,6 +264,7 @@ def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,
+            untested=file.card.get(head_file.UNTESTED, ""),
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

@@ -62,9 +62,10 @@ class ModelChoice:
         if self.file is not None:
             return ""
         if self.weights != FILE:
+            fit = f"usam heads fit IMAGES ANNOTATIONS --weights {self.weights} --out FILE"
             return (
                 f"no heads learned from the weights {self.weights}, so nothing is said that heads "
-                "would say: the stage `train` makes heads, with extract.weights in params.yaml"
+                f"would say: `{fit}` makes some"
             )
         fetch, export = f"usam heads fetch {self.family}", export_command(self.family)
         published = f"`{fetch}` brings those that UncertainSAM's authors publish, "

@@ -111,7 +111,8 @@ class _Run:
     params: bytes
 
 
-_run: Final[ContextVar[_Run]] = ContextVar("run")
+_run: Final[ContextVar[_Run | None]] = ContextVar("run", default=None)
+"""The running stage; None where a command does the work of a stage: DVC records no settings."""
 
 
 @contextmanager
@@ -140,11 +141,11 @@ def check_unchanged() -> None:
     ------
     ParamsError
         If a setting has changed, or ``versions.yaml`` differs from this code's versions.
-    LookupError
-        If no stage runs: the caller must be within ``running``.
     """
-    check_versions()
     run = _run.get()
+    if run is None:
+        return
+    check_versions()
     now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     if now == run.params:
         return

@@ -1,5 +1,6 @@
 """Reads the training data of heads from the cells of a train split."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,9 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, n_inputs, set_inputs
-from pipeline.heads.training_images import Statistics
+from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_training_images
 from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
-from storage.errors import faults_of
+from storage.errors import counted, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
 from storage.images.videos import video_of
@@ -115,13 +116,11 @@ def _is_here(path: Path, cache: str | Path) -> bool:
     return files_at(located(path, cache)).read(ROOT) is not None
 
 
-def image_statistics(cells: SplitCells) -> Statistics:
-    """Statistics of a split's images, by the encoder of the smallest model.
+def describe_images(cells: SplitCells) -> TrainingImages | None:
+    """Describe the images of a train split, so that a predictor recognises images unlike them.
 
-    Returns
-    -------
-    Means, then standard deviations, of the encoder's channels: (image, 2 x channel), for the images
-    that have objects.
+    They are those that have objects, by statistics of the encoder of the smallest model. Returns
+    None and prints a note if they are fewer than ``LEAST_IMAGES``.
 
     Raises
     ------
@@ -130,8 +129,15 @@ def image_statistics(cells: SplitCells) -> Statistics:
     """
     store = cells.identity[cells.models[0]].store
     _, rows = np.unique(cells.table.image_index, return_index=True)
+    if len(rows) < LEAST_IMAGES:
+        print(
+            f"note: {counted(len(rows), 'image')} to learn from, fewer than {LEAST_IMAGES}: "
+            "the file cannot say which images are unlike them",
+            file=sys.stderr,
+        )
+        return None
     arrays = [read_array(store, name)[rows] for name in ("encoder_mean", "encoder_std")]
-    return np.concatenate(arrays, axis=1)
+    return fit_training_images(np.concatenate(arrays, axis=1))
 
 
 def _read_inputs(

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.objectives import N_FOLDS, TrainingSet, fold_by_group
+from pipeline.heads.objectives import N_FOLDS, TrainingSet, fold_by_group, half_by_group
+from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
@@ -40,16 +41,29 @@ class HeadsToFit:
     """Whether the heads learn from all images; otherwise a fifth is left out to validate them."""
     fold: int = 0
     """Number of this fifth; the first fifth also judges the trials of the stage ``tune``."""
+    is_halved: bool = False
+    """Whether validated heads learn from half of the other images, as if there were fewer."""
 
     def __str__(self) -> str:
         name = f"the head {self.head_set} {self.objectives[0]}"
         others = " and others" if len(self.objectives) > 1 else ""
         part = "" if self.is_final else f", validated {self.fold + 1} of {N_FOLDS}"
-        return f"{name}{others}{part}"
+        half = " on half of the images" if self.is_halved else ""
+        return f"{name}{others}{part}{half}"
 
 
 FittedHeads = Mapping[HeadsToFit, Mapping[str, TrainedHead]]
 """Trained heads by objective, for each entry of ``heads_to_fit``."""
+
+
+def weights_by_fold(fitted: FittedHeads) -> dict[int, dict[str, HeadWeights]]:
+    """Weights of validated heads, by the number of the held-out fold, then by objective."""
+    return {
+        heads.fold: {objective: head.weights for objective, head in by_objective.items()}
+        for heads, by_objective in fitted.items()
+        if not heads.is_final
+    }
+
 
 _last_data: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
 """The training data that this worker read last, reused for heads of the same head set.
@@ -177,11 +191,13 @@ def _fit(
 ) -> dict[str, TrainedHead]:
     # The images, or videos, that judged the trials also validate the heads. The split is drawn for
     # final heads, too, so that too few images are refused before any head is trained.
-    four_fifths = Rows(*fold_by_group(data.group, head.judging_seed, head.fold))
+    train, held_out = fold_by_group(data.group, head.judging_seed, head.fold)
+    if head.is_halved:
+        train = train[half_by_group(data.group[train], head.judging_seed)]
     all_rows = Rows(np.arange(len(data.group)), np.arange(0))
     return train_heads(
         data,
-        all_rows if head.is_final else four_fifths,
+        all_rows if head.is_final else Rows(train, held_out),
         head.objectives,
         head.plan,
         seed=head.seed,

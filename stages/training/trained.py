@@ -16,7 +16,7 @@ from pipeline.vocabulary import JUDGED
 from stages.settings.versions import version_entry
 from stages.training.choices import held_out_evidence
 from stages.training.data import OBJECTS, learned_prompts, origin_of
-from stages.training.fit import FittedHeads
+from stages.training.fit import FittedHeads, weights_by_fold
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
 from storage.head_files.guarantees import choices_entry, errors_entry
@@ -82,11 +82,7 @@ def final_heads(
     )
     if head_set.chooses_masks:
         (judging_seed,) = {heads.judging_seed for heads in fitted}
-        folds = {
-            heads.fold: {objective: head.weights for objective, head in by_objective.items()}
-            for heads, by_objective in fitted.items()
-            if not heads.is_final
-        }
+        folds = weights_by_fold(fitted)
         gains, errors = held_out_evidence(cells, head_set, folds, judging_seed)
         shared |= choices_entry(gains) | errors_entry(errors)
     return [
@@ -130,12 +126,6 @@ def write_heads(
         If a store is damaged.
     """
     split = cells.split
-    card_entries = {
-        "n_objects": str(cells.table.n_objects),
-        "n_images": str(len(cells.table.file)),
-        "validated_on": f"a fifth of the images of {split}, by heads that learned from the rest",
-        "usam_cache": version("usam-cache"),
-    }
     curves = [
         _curve(head_set, head)
         for head_set, heads in trained.items()
@@ -146,19 +136,28 @@ def write_heads(
     place = kind_dir(split, kind)
     with whole_folder(place) as folder:
         for head_set, heads in trained.items():
-            packed = head_file.pack_heads(
-                {head.objective: head.weights for head in heads},
-                {head.objective: head.metadata for head in heads},
-                **card_entries,
-            )
             path = head_file.head_set_path(split, head_set)
-            head_file.write_head_file(folder / path.relative_to(place), packed)
+            head_file.write_head_file(folder / path.relative_to(place), packed_heads(cells, heads))
         isotonic = folder / isotonic_path(split, kind).name
         calibrated_scores.write_isotonic(
             isotonic, split, *calibration, fixed_cuts=fixed_cuts_of(cells)
         )
         curves_file = folder / curves_path(split, kind).name
         write_table(curves_file, LEARNING_CURVES, blocks_as_frame(curves))
+
+
+def packed_heads(cells: SplitCells, heads: Sequence[FinalHead]) -> head_file.HeadFile:
+    """Join the heads of one head set that learned from ``cells``, with what they learned from."""
+    return head_file.pack_heads(
+        {head.objective: head.weights for head in heads},
+        {head.objective: head.metadata for head in heads},
+        n_objects=str(cells.table.n_objects),
+        n_images=str(len(cells.table.file)),
+        validated_on=(
+            f"a fifth of the images of {cells.split}, by heads that learned from the rest"
+        ),
+        usam_cache=version("usam-cache"),
+    )
 
 
 def calibration_of(cells: SplitCells) -> calibrated_scores.Calibration:

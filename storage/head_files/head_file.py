@@ -34,6 +34,9 @@ PROMPTS: Final = "prompts"
 IMAGES: Final = "images"
 """Key of a card: description of the images that the heads learned from, see ``Scope.images``."""
 
+UNTESTED: Final = "untested"
+"""Key of a card: caution about heads whose images were too few to measure how wrong they are."""
+
 TRAINING_IMAGES: Final = "training_images"
 """Prefix of the names of tensors that describe the images from which the heads learned."""
 
