@@ -160,10 +160,10 @@ def test_without_a_gpu_that_torch_sees_nothing_begins_unless_the_processor_was_a
 def test_a_disk_that_lacks_room_is_refused_with_what_will_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     free = [int(29e9)]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
     params = read_params(ROOT / "params" / "coco.yaml")
+    monkeypatch.chdir(tmp_path)
     reproduce.check_disk(params, 500)
     assert capsys.readouterr().out == (
         "on the disk: downloads 2.79 GB, features 9.16 GB, masks 11.2 to 80.9 GB; in all 23.1 to "
