@@ -162,7 +162,7 @@ def test_scripts_of_the_page_make_what_is_made_without_slurm(slurm: Slurm, proje
     forget(project, cell)
     wait_for(slurm, project, submit(slurm, project, "pipeline.sh", "entropy@shapes_val"))
     by_executor = files(*cell, entropies)
-    assert list((project / "logs" / "slurm").glob("usam-worker-*.err"))
+    assert list((project / "logs" / "slurm").glob("usam-entropy-shapes_val-*.err"))
 
     change_params(project, executor={"kind": "inline"})
     forget(project, cell)

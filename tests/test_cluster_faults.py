@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 import pytest
 
 from storage.folders import MARK, SUFFIX, TAG
-from storage.pool.cell import NPZ
+from storage.pool.cell import NPZ, WORK
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.slurm import Slurm, missing, wait_until
@@ -120,13 +121,19 @@ def shards(root: Path) -> dict[str, int]:
     return {str(path.relative_to(root)): path.stat().st_ino for path in found}
 
 
-def pool_files(root: Path) -> dict[str, bytes]:
+def pool_files(root: Path) -> dict[str, object]:
     """Files of the pool, by their place, without those that a killed process was writing."""
+    paths = [path for path in root.glob(f"{POOL}/*") if path.suffix != SUFFIX]
     return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in root.glob(f"{POOL}/*")
-        if path.suffix != SUFFIX
+        str(path.relative_to(root)): rows_in(path) if path.suffix == NPZ else path.read_bytes()
+        for path in paths
     }
+
+
+def rows_in(path: Path) -> dict[str, bytes]:
+    """Bytes of the members of a shard's file by name, without who has computed the shard."""
+    with ZipFile(path) as archive:
+        return {n: archive.read(n) for n in archive.namelist() if Path(n).stem not in WORK}
 
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")

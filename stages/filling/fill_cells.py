@@ -97,11 +97,12 @@ def fill(
 
     unread: Unread = {str(cell): {} for cell in todo}
     errors: Errors = {}
-    with _progress_of(todo) as count:
+    title, count_rows = _progress_of(todo)
+    with count_rows as count:
         if executor.kind != "inline":
             tasks = chain(*(_tasks(cell, todo[cell], images, params) for cell in todo))
             uses_gpu = any(cell.signature["device"] != "cpu" for cell in todo)
-            with executor_of(executor, uses_gpu=uses_gpu) as run:
+            with executor_of(executor, title, uses_gpu=uses_gpu) as run:
                 _note_outcomes(run(tasks), count, unread, errors)
         else:
             for cell, names in todo.items():
@@ -129,13 +130,14 @@ def lacking(wanted: Wanted) -> dict[Cell, list[str]]:
     return todo
 
 
-def _progress_of(todo: Wanted) -> AbstractContextManager[Count]:
+def _progress_of(todo: Wanted) -> tuple[str, AbstractContextManager[Count]]:
+    """Title of the computation of some shards, and its progress."""
     units = {"images" if cell.name.is_embeddings else "objects" for cell in todo}
     unit = units.pop() if len(units) == 1 else "rows"
     verb = "embed" if unit == "images" else "extract"
     title = f"{verb} {next(iter(todo))}" if len(todo) == 1 else "fill"
     n_rows = sum(cell.split.count_rows([*names]) for cell, names in todo.items())
-    return progress(title, n_rows, unit)
+    return title, progress(title, n_rows, unit)
 
 
 def _note_outcomes(

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 import numpy as np
@@ -62,6 +63,10 @@ MASKS_SHA256: Final = "masks_sha256"
 SETTINGS_DIGEST: Final = "settings_digest"
 """Key in a shard's file: digest of the settings that made the shard, which names the folder, too. A
 shard's file name does not contain its settings, and people copy files from folder to folder."""
+
+WORK: Final = ("host", "job", "seconds")
+"""Keys in a shard's file: the host and the job of SLURM that computed the shard, and the seconds
+since their process began or wrote another shard. No result has them; earlier shards lack them."""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
@@ -177,11 +182,18 @@ class Cell:
         named = {array: f"{array}_sha256" for array in self.sharded}
         return named if self.name.is_embeddings else {MASK_CODE: MASKS_SHA256}
 
-    def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
+    def put(
+        self,
+        name: str,
+        rows: Mapping[str, np.ndarray],
+        *,
+        maker: str,
+        work: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
 
         ``rows`` has the shard's arrays of the cell's stores by name, coordinates excepted;
-        ``maker`` is the name of the processor or GPU.
+        ``maker`` is the name of the processor or GPU; ``work`` has the entries ``WORK``.
 
         Raises
         ------
@@ -199,7 +211,7 @@ class Cell:
             data = self._encoded(array, arrays.pop(array))
             files_sha256[array] = FileRecord.of(data).sha256
             put_file(self.array_path(name, files_sha256[array]), data)
-        self._put_rows(name, ShardRows(arrays, maker, files_sha256))
+        self._put_rows(name, ShardRows(arrays, maker, files_sha256), work)
 
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
         """Put a shard of published stores into the pool; its ``files`` are linked and not read.
@@ -223,7 +235,7 @@ class Cell:
         try:
             # Opened explicitly because NumPy does not close a damaged file.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                rows = {key: archive[key] for key in archive.files}
+                rows = {key: archive[key] for key in archive.files if key not in WORK}
                 maker, settings = (str(rows.pop(key)) for key in (MAKER, SETTINGS_DIGEST))
                 digests = {array: str(rows.pop(key)) for array, key in self._file_keys.items()}
             if settings != self.settings_digest:
@@ -239,7 +251,9 @@ class Cell:
         for path in self.folder.glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
 
-    def _put_rows(self, name: str, shard: ShardRows) -> None:
+    def _put_rows(
+        self, name: str, shard: ShardRows, work: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         settings = self.folder / SETTINGS
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
@@ -251,6 +265,7 @@ class Cell:
                 for array, key in self._file_keys.items()
             },
             SETTINGS_DIGEST: np.array(self.settings_digest),
+            **{key: np.array(value) for key, value in work.items()},
         }
         # NumPy cannot save text of variable length.
         text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell
+from storage.pool.cell import WORK, Cell
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -129,6 +129,16 @@ def test_what_was_put_is_what_is_read(tmp_path: Path, with_masks: bool) -> None:
     )
     assert {file.name for file in cell.folder.iterdir()} == kept
     assert '"precision": "fp32"' in (cell.folder / "settings.json").read_text()
+
+
+def test_a_shard_says_who_computed_it_and_in_how_many_seconds(tmp_path: Path) -> None:
+    cell, work = cell_of(tmp_path), {"host": "n1", "job": "7", "seconds": "1.500"}
+    cell.put(NAMES[0], rows_of(0), maker=MAKER, work=work)
+    with np.load(cell.rows_path(NAMES[0])) as archive:
+        assert {key: str(archive[key]) for key in WORK} == work
+    cell.put(NAMES[1], rows_of(1), maker=MAKER)  # as before there were such entries
+    for shard in (0, 1):
+        assert cell.read(NAMES[shard]).rows.keys() == rows_of(shard).keys() - {"mask_code"}
 
 
 def test_who_comes_second_changes_nothing(tmp_path: Path) -> None:
