@@ -24,8 +24,8 @@ from tests.fixtures.slurm import Slurm, missing, wait_until
 
 FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
 
-POOL: Final = "cache/pool/*"
-"""Folders of shards of all cells."""
+POOL: Final = "cache/pool/*/*"
+"""Folders with shards of all cells."""
 
 PATIENCE_S: Final = 600.0
 
@@ -123,7 +123,8 @@ def shards(root: Path) -> dict[str, int]:
 
 def pool_files(root: Path) -> dict[str, object]:
     """Files of the pool, by their place, without those that a killed process was writing."""
-    paths = [path for path in root.glob(f"{POOL}/*") if path.suffix != SUFFIX]
+    files = [path for path in root.glob("cache/pool/**/*") if path.is_file()]
+    paths = [path for path in files if path.suffix != SUFFIX]
     return {
         str(path.relative_to(root)): rows_in(path) if path.suffix == NPZ else path.read_bytes()
         for path in paths

@@ -3,20 +3,22 @@
 ::
 
     cache/pool/<digest of the settings>/settings.json                 the settings, readable
-                                       /<inputs>.npz                  a shard's features
-                                       /<inputs>.<digest>.masks       its masks, as Zarr keeps them
-                                       /<inputs>.<digest>.level       a level of its embeddings
+                                       /<in>/<inputs>.npz             a shard's features
+                                       /<in>/<inputs>.<digest>.masks  its masks, as Zarr keeps them
+                                       /<in>/<inputs>.<digest>.level  a level of its embeddings
 
-A shard of embeddings has facts about its images in place of features. A shard exists if its
-``.npz`` file exists. This file appears whole and after its masks or levels, has their digests, and
-never changes: a second process that computes the shard makes the same bytes. So processes need not
-communicate, and a kill at any instant loses only unfinished shards.
+``<in>`` are the first two digits of the name: no folder gets too many files. A shard of embeddings
+has facts about its images in place of features. A shard exists if its ``.npz`` file exists. This
+file appears whole and after its masks or levels, has their digests, and never changes: a second
+process that computes the shard makes the same rows. So processes need not communicate, and a kill
+at any instant loses only unfinished shards.
 """
 
 import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -163,11 +165,12 @@ class Cell:
 
     def rows_path(self, name: str) -> Path:
         """Path of a shard's ``.npz`` file."""
-        return self.folder / f"{name}{NPZ}"
+        return subfolder(self.folder, name) / f"{name}{NPZ}"
 
     def array_path(self, name: str, sha256: str) -> Path:
         """Path of the file with a shard's masks or one of its levels; ``sha256`` is the file's."""
-        return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
+        file = f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
+        return subfolder(self.folder, name) / file
 
     @property
     def _suffix(self) -> str:
@@ -248,7 +251,7 @@ class Cell:
     def drop(self, name: str) -> None:
         """Remove the files of a shard, if any, from the pool; hard links to them elsewhere stay."""
         self.rows_path(name).unlink(missing_ok=True)
-        for path in self.folder.glob(f"{name}.*{self._suffix}"):
+        for path in subfolder(self.folder, name).glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
 
     def _put_rows(
@@ -368,6 +371,21 @@ def shard_arrays(
     }
 
 
+def subfolder(folder: Path, name: str) -> Path:
+    """Folder with the files of a shard, or of a file that begins with its name: one of 256."""
+    return folder / name[:2]
+
+
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards in one folder of the pool; none if there is no such folder."""
-    return {path.stem for path in folder.glob(f"*{NPZ}")}
+    """Names of all shards in one folder of the pool; none if there is no such folder.
+
+    Files that an earlier version has put into the folder itself go to their subfolders first.
+    """
+    flat = [path for path in folder.glob("*.*") if path.suffix in {NPZ, MASKS, LEVEL}]
+    for path in sorted(
+        flat, key=lambda path: path.suffix == NPZ
+    ):  # a shard is there if its .npz is
+        subfolder(folder, path.name).mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has moved it
+            path.rename(subfolder(folder, path.name) / path.name)
+    return {path.stem for path in folder.glob(f"*/*{NPZ}")}
