@@ -135,13 +135,13 @@ def test_no_folder_is_listed_before_a_shard(
     cell = shards_of(tmp_path)
     cell.put(cell.split.names[0], rows_of(0, cell.split), maker="a processor")
     listed: list[Path] = []
-    glob = Path.glob
+    glob = Path.rglob
 
     def spy(path: Path, pattern: str) -> Iterator[Path]:
         listed.append(path)
         return glob(path, pattern)
 
-    monkeypatch.setattr(Path, "glob", spy)
+    monkeypatch.setattr(Path, "rglob", spy)
     with closing(Turns(cell, cell.split.names, count)) as turns:
         assert len([*turns.shards()]) == N_SHARDS - 1
     assert len(listed) == 1, "for leftovers, once"
