@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 from zipfile import ZipFile
 
@@ -45,11 +46,18 @@ class Fill:
 @contextmanager
 def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
     """Run the command with some more variables, and kill it behind the block."""
+    with running(root, *FILL[1:], *cells, **environment) as fill:
+        yield fill
+
+
+@contextmanager
+def running(root: Path, *arguments: str, **environment: str) -> Iterator[Fill]:
+    """Run Python with some arguments and more variables, and kill it behind the block."""
     log = root / "logs" / "fill.err"
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*FILL, *cells],
+            [sys.executable, *arguments],
             cwd=root,
             env=project_copy.environment(root) | environment,
             stdout=subprocess.PIPE,
@@ -311,6 +319,65 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
     project_copy.change_params(project, executor={"kind": "inline"})
     project_copy.run(project, *FILL, *CELLS)
     check_same(project, quiet, done)
+
+
+N_EVENTS: Final = 10
+
+SLOW_PARTS: Final = """
+publish_at_once = publish_part
+
+def publish_part(*arguments):
+    import pathlib, time, uuid
+    mark = pathlib.Path("logs", f"part-{uuid.uuid4().hex}")
+    mark.touch()
+    time.sleep(2)
+    return publish_at_once(*arguments)
+"""
+"""Added to storage/pool/publishing.py: there is a mark of each part that a worker has begun."""
+
+
+def test_a_cell_whose_publishing_jobs_meet_ten_random_events_has_the_bytes_of_inline(
+    slurm: Slurm, demo: Path, tmp_path: Path
+) -> None:
+    project, quiet = copies(demo, tmp_path, shard_objects=2)
+    cell = CELLS[1].split("/")
+    for root in (project, quiet):  # small chunks make many parts
+        grid = root / "storage/store/chunk_grid.py"
+        grid.write_text(
+            grid.read_text().replace("CHUNK_ROWS: Final = 1024", "CHUNK_ROWS: Final = 3")
+        )
+    project_copy.run(quiet, sys.executable, "-m", "stages.extract", *cell)
+    shutil.copytree(quiet / "cache/pool", project / "cache/pool")
+    project_copy.change_params(
+        project, executor={"kind": "slurm", "slurm": JOBS | {"min_jobs": 2, "max_jobs": 2}}
+    )
+    with (project / "storage/pool/publishing.py").open("a") as code:
+        code.write(SLOW_PARTS)
+    random, logs = Random(58), project / "logs"
+    with running(project, "-m", "stages.extract", *cell, **conf(slurm)) as stage:
+        for _ in range(N_EVENTS):
+            n_begun = len([*logs.glob("part-*")])
+            wait_until(lambda n=n_begun: len([*logs.glob("part-*")]) > n, PATIENCE_S)
+            job = random.choice(
+                slurm.run("squeue", "--noheader", "--states=RUNNING", "-o%i").split()
+            )
+            random.choice((cancel, requeue, tell_its_time_is_up))(
+                Event(slurm, Worker(0, "", job), project, stage)
+            )
+        assert stage.process.wait(PATIENCE_S) == 0, stage.said()
+    assert [*project.glob("logs/slurm/usam-publish-shapes_val-tiny-jpeg10-*.err")]
+    for kind in ("features", "masks"):
+        store = Path("cache", kind, *cell).with_suffix(".zarr")
+        made, wanted = (
+            {path.relative_to(root): data for path, data in stored(root / store).items()}
+            for root in (project, quiet)
+        )
+        assert made == wanted
+
+
+def stored(store: Path) -> dict[Path, bytes]:
+    """Files of a store."""
+    return {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
 
 
 def wait_for_images(root: Path) -> None:

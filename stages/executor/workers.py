@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from dask import config
@@ -105,12 +106,13 @@ def _scheduler(
 
 def _print_pages(client: Client, *, is_own: bool) -> None:
     """Print where Dask's pages are; ``is_own`` says that the scheduler has our ``web_options``."""
-    status = client.dashboard_link
+    pages = client.dashboard_link.removesuffix("/status")
     if is_own:
-        port = client.scheduler_info()["services"]["dashboard"]  # type: ignore[no-untyped-call]
-        status = f"http://{HOST}:{port}/status"
-    metrics = status.replace("/status", "/metrics")
-    print(f"note: Dask's dashboard is {status}, its page for Prometheus {metrics}", file=sys.stderr)
+        pages = f"http://{HOST}:{urlsplit(pages).port}"
+    print(
+        f"note: Dask's pages are {pages}/status and, for Prometheus, {pages}/metrics",
+        file=sys.stderr,
+    )
 
 
 def check_scheduler(address: str) -> None:

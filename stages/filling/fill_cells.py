@@ -36,9 +36,6 @@ Errors = dict[str, BaseException]
 Unread = dict[str, dict[str, str]]
 """Error messages of the unreadable images of each cell, by image file; likewise."""
 
-Fill = Callable[[], None]
-"""Computes the shards of a cell that the pool lacks."""
-
 N_FILLED: Final = 3
 """Number of attempts to compute a cell without damaged shards, before the disk is blamed."""
 
@@ -231,9 +228,15 @@ def run_cell(name: CellName, images: str, params: ExtractParams, executor: Execu
 
 
 def publish_filled(
-    cell: Cell, outputs: Mapping[str, Path], executor: ExecutorParams, fill_lacking: Fill
+    cell: Cell,
+    outputs: Mapping[str, Path],
+    executor: ExecutorParams,
+    fill_lacking: Callable[[], None],
 ) -> set[str]:
     """Fill and publish a cell; damaged shards are dropped with a note, and computed again.
+
+    ``fill_lacking`` computes the shards that the pool lacks. Tasks of the executor publish a cell of
+    several parts.
 
     Returns
     -------
@@ -265,8 +268,8 @@ def _as_tasks(
 ) -> list[Any]:
     """Call a function with each part of a cell, here if there is one part, else by the executor."""
     tasks = [Task(f"part {i} of {cell}", function, part) for i, part in enumerate(parts)]
-    here = ExecutorParams()
-    with executor_of(executor if len(tasks) > 1 else here, f"publish {cell}") as run:
+    who = executor if len(tasks) > 1 else ExecutorParams()
+    with executor_of(who, f"publish {cell}") as run:
         return results_of(run, tasks)
 
 

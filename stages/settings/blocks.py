@@ -6,15 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetPydanticSchema,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, StrictInt, StrictStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -324,7 +316,7 @@ class ExecutorParams:
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
     n_workers: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     address: Annotated[str, text(SCHEDULER.fullmatch, "text like tcp://login1:8786")] | None = None
-    dashboard: StrictBool = False
+    dashboard: Annotated[bool, Field(strict=True)] = False
     slurm: SlurmParams = SlurmParams()
 
     def __post_init__(self) -> None:

@@ -70,6 +70,11 @@ WORK: Final = ("host", "job", "seconds")
 """Keys in a shard's file: the host and the job of SLURM that computed the shard, and the seconds
 since their process began or wrote another shard. No result has them; earlier shards lack them."""
 
+Work = Mapping[str, str]
+"""The values of ``WORK``."""
+
+NO_WORK: Final[Work] = MappingProxyType({})
+
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
 seems to be encrypted."""
@@ -186,12 +191,7 @@ class Cell:
         return named if self.name.is_embeddings else {MASK_CODE: MASKS_SHA256}
 
     def put(
-        self,
-        name: str,
-        rows: Mapping[str, np.ndarray],
-        *,
-        maker: str,
-        work: Mapping[str, str] = MappingProxyType({}),
+        self, name: str, rows: Mapping[str, np.ndarray], *, maker: str, work: Work = NO_WORK
     ) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
 
@@ -226,7 +226,7 @@ class Cell:
             put_link(file.resolve(), self.array_path(name, sha256))
         files_sha256 = {array: sha256 for array, (_, sha256) in files.items()}
         arrays = self._checked(name, rows, with_files=False)
-        self._put_rows(name, ShardRows(arrays, "", files_sha256))
+        self._put_rows(name, ShardRows(arrays, "", files_sha256), NO_WORK)
 
     def read(self, name: str) -> ShardRows:
         """Read a shard from the pool, without its masks or levels.
@@ -254,9 +254,7 @@ class Cell:
         for path in subfolder(self.folder, name).glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
 
-    def _put_rows(
-        self, name: str, shard: ShardRows, work: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def _put_rows(self, name: str, shard: ShardRows, work: Work) -> None:
         settings = self.folder / SETTINGS
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
