@@ -346,6 +346,7 @@ def test_a_cell_whose_publishing_jobs_meet_ten_random_events_has_the_bytes_of_in
         grid.write_text(
             grid.read_text().replace("CHUNK_ROWS: Final = 1024", "CHUNK_ROWS: Final = 3")
         )
+        project_copy.run(root, sys.executable, "-m", "stages.prepare", cell[0])
     project_copy.run(quiet, sys.executable, "-m", "stages.extract", *cell)
     shutil.copytree(quiet / "cache/pool", project / "cache/pool")
     project_copy.change_params(

@@ -235,8 +235,8 @@ def publish_filled(
 ) -> set[str]:
     """Fill and publish a cell; damaged shards are dropped with a note, and computed again.
 
-    ``fill_lacking`` computes the shards that the pool lacks. Tasks of the executor publish a cell of
-    several parts.
+    ``fill_lacking`` computes the shards that the pool lacks. Tasks of the executor publish the
+    parts of a cell.
 
     Returns
     -------
