@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -323,6 +324,9 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
 
 N_EVENTS: Final = 10
 
+EVENTS: Final = (cancel, requeue, tell_its_time_is_up)
+"""Each may happen to any job that is at a part."""
+
 SLOW_PARTS: Final = """
 publish_at_once = publish_part
 
@@ -354,18 +358,20 @@ def test_a_cell_whose_publishing_jobs_meet_ten_random_events_has_the_bytes_of_in
     )
     with (project / "storage/pool/publishing.py").open("a") as code:
         code.write(SLOW_PARTS)
-    random, logs = Random(58), project / "logs"
+    random = Random(58)
+
+    def n_begun() -> int:
+        return len([*project.glob("logs/part-*")])
+
     with running(project, "-m", "stages.extract", *cell, **conf(slurm)) as stage:
         for _ in range(N_EVENTS):
-            n_begun = len([*logs.glob("part-*")])
-            wait_until(lambda n=n_begun: len([*logs.glob("part-*")]) > n, PATIENCE_S)
-            job = random.choice(
-                slurm.run("squeue", "--noheader", "--states=RUNNING", "-o%i").split()
-            )
-            random.choice((cancel, requeue, tell_its_time_is_up))(
-                Event(slurm, Worker(0, "", job), project, stage)
-            )
+            n_before = n_begun()
+            wait_until(partial(at_least, n_begun, n_before + 1), PATIENCE_S)
+            jobs = slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()
+            worker = Worker(0, "", random.choice(jobs))
+            random.choice(EVENTS)(Event(slurm, worker, project, stage))
         assert stage.process.wait(PATIENCE_S) == 0, stage.said()
+    assert n_begun() > N_OBJECTS // 3, "parts were begun again"
     assert [*project.glob("logs/slurm/usam-publish-shapes_val-tiny-jpeg10-*.err")]
     for kind in ("features", "masks"):
         store = Path("cache", kind, *cell).with_suffix(".zarr")
@@ -374,6 +380,11 @@ def test_a_cell_whose_publishing_jobs_meet_ten_random_events_has_the_bytes_of_in
             for root in (project, quiet)
         )
         assert made == wanted
+
+
+def at_least(count: Callable[[], int], least: int) -> bool:
+    """Whether a number has grown."""
+    return count() >= least
 
 
 def stored(store: Path) -> dict[Path, bytes]:

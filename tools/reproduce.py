@@ -49,9 +49,8 @@ ADDRESS: Final = "http://images.cocodataset.org"
 
 COCO: Final = Path("data", "COCO")
 
-N_VAL_IMAGES: Final = 5000
 OBJECTS_PER_IMAGE: Final = 7.34
-"""Images of val2017; objects of those that have any: 36,335 in 4,952."""
+"""Objects of the images of val2017 that have any: 36,335 in 4,952."""
 
 AUTO: Final = re.compile(r"(?<=^  device: )auto\b", re.MULTILINE)
 """Pattern of the setting ``extract.device`` where it is ``auto``."""
@@ -191,7 +190,7 @@ def bytes_written(params: Params, n_images: int) -> dict[str, tuple[int, int]]:
     features, low, high, _ = map(sum, zip(*cells, strict=True))
     models = checkpoints(params.extract.family) if params.extract.weights == "file" else ()
     fetched = sum(record.size_bytes for record in (*ARCHIVES, *models))
-    fetched += ARCHIVES[1].size_bytes * len(SPLITS) * n_images // N_VAL_IMAGES
+    fetched += ARCHIVES[1].size_bytes * len(SPLITS) * n_images // 5000  # unpacked
     return {
         "downloads": (fetched, fetched),
         "features": (2 * features, 2 * features),  # of the pool, and published

@@ -106,9 +106,8 @@ def _scheduler(
 
 def _print_pages(client: Client, *, is_own: bool) -> None:
     """Print where Dask's pages are; ``is_own`` says that the scheduler has our ``web_options``."""
-    pages = client.dashboard_link.removesuffix("/status")
-    if is_own:
-        pages = f"http://{HOST}:{urlsplit(pages).port}"
+    link = urlsplit(client.dashboard_link)
+    pages = f"http://{HOST}:{link.port}" if is_own else f"{link.scheme}://{link.netloc}"
     print(
         f"note: Dask's pages are {pages}/status and, for Prometheus, {pages}/metrics",
         file=sys.stderr,

@@ -268,8 +268,7 @@ def _as_tasks(
 ) -> list[Any]:
     """Call a function with each part of a cell, here if there is one part, else by the executor."""
     tasks = [Task(f"part {i} of {cell}", function, part) for i, part in enumerate(parts)]
-    who = executor if len(tasks) > 1 else ExecutorParams()
-    with executor_of(who, f"publish {cell}") as run:
+    with executor_of(executor if len(tasks) > 1 else ExecutorParams(), f"publish {cell}") as run:
         return results_of(run, tasks)
 
 
