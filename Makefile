@@ -91,8 +91,12 @@ results-photographs: $(INSTALLED) ## run params/photographs.yaml: data/BSDS500, 
 	$(BIN)/python -m tools.show_results photographs
 	git checkout --quiet HEAD -- params.yaml
 
-reproduce: $(RUNS) ## on a GPU, fetch COCO and SAM 2.1 and print the paper's numbers beside ours
-	$(BIN)/python -m tools.reproduce
+# Wheels of PyTorch with CUDA take 2.7 GB in pip's cache, and unpacked with all others 7 GB.
+WHEELS_GB := 10
+reproduce: ## on a GPU, fetch COCO and SAM 2.1 and print the paper's numbers beside ours
+	@test -e $(RUNS) || df -Pk . | awk 'END { gb = $$4 / 1e6; if (gb < $(WHEELS_GB)) { printf "error: the disk must have room for $(WHEELS_GB) GB of wheels, got %d GB\n", gb; exit 1 } }' >&2
+	$(MAKE) --no-print-directory $(RUNS)
+	$(BIN)/python -m tools.reproduce $(DEVICE:%=--device %)
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables

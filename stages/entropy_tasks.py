@@ -30,7 +30,7 @@ def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays
     n_at_once = executor.n_threads * (2 if is_address(to_open.cache) else 1)
     with (
         progress("entropy", cells.table.n_objects) as advance,
-        executor_of(executor, n_threads=n_at_once) as execute,
+        executor_of(executor, f"entropy {to_open.split}", n_threads=n_at_once) as execute,
     ):
         shards = results_of(execute, tasks, lambda task, _: advance(len(task.arguments[1])))
     return concatenate(shards)

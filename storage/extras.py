@@ -26,6 +26,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
         *("scipy", "sklearn", "smac", "threadpoolctl"),
     ),
+    "dashboard": ("bokeh", "prometheus_client"),
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "cvat": ("cvat_sdk",),

@@ -190,7 +190,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         try:
             yield partial
             for written in (partial, *partial.rglob("*")):
-                _flush(written)
+                # A link of a file outside: its bytes were flushed when they were written.
+                if written.is_dir() or written.stat().st_nlink == 1:
+                    _flush(written)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -286,7 +288,7 @@ def is_begun(path: Path) -> bool:
 
 
 def begun_files(folder: Path) -> set[str]:
-    """Names of the files in a folder that are being written; empty if there is no folder.
+    """Names of the files below a folder that are being written; empty if there is no folder.
 
     Unfinished files and marks that ended processes of this machine have left are removed, and marks
     of files that exist, whoever made them. So list the files of the folder afterwards: a file that
@@ -294,12 +296,12 @@ def begun_files(folder: Path) -> set[str]:
     """
     begun = set()
     with suppress(FileNotFoundError):
-        for path in folder.glob(f".*{SUFFIX}"):
+        for path in folder.rglob(f".*{SUFFIX}"):
             is_mark, name = path.name.endswith(MARK), path.name[1:].rsplit(".", 2)[0]
             with suppress(FileNotFoundError):  # its process has removed it meanwhile
                 is_ended = is_left(path.read_text("utf-8") if is_mark else path.name)
                 # Nobody knows whether a process of another machine lives, but its file is there.
-                if is_ended or (is_mark and (folder / name).exists()):
+                if is_ended or (is_mark and path.with_name(name).exists()):
                     path.unlink()
                 else:
                     begun.add(name)
@@ -404,11 +406,15 @@ def sha256_file(path: Path) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it if that fails, as where a file system has no hard links."""
+    """Hard-link a file, or copy it if that fails, as where a file system has no hard links.
+
+    A link to the file that is already at ``target`` stays.
+    """
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        if not (target.exists() and target.samefile(source)):
+            shutil.copyfile(source, target)
 
 
 def _flush(path: Path) -> None:

@@ -34,7 +34,7 @@ extract_at_once = extract_objects
 def extract_objects(*arguments, **named):
     import pathlib, time
     pool = pathlib.Path("cache", "pool")
-    while pathlib.Path("{HELD}").exists() and any(pool.glob("*/[0-9a-f]*.npz")):
+    while pathlib.Path("{HELD}").exists() and any(pool.glob("*/*/[0-9a-f]*.npz")):
         time.sleep(0.01)
     return extract_at_once(*arguments, **named)
 """
@@ -132,7 +132,7 @@ def files(*stores: Path) -> dict[str, bytes]:
 
 def shards_done(root: Path) -> int:
     """Shards in the pool."""
-    return len(list((root / "cache" / "pool").glob("*/[0-9a-f]*.npz")))
+    return len(list((root / "cache" / "pool").glob("*/*/[0-9a-f]*.npz")))
 
 
 needs_slurm = pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
@@ -162,7 +162,7 @@ def test_scripts_of_the_page_make_what_is_made_without_slurm(slurm: Slurm, proje
     forget(project, cell)
     wait_for(slurm, project, submit(slurm, project, "pipeline.sh", "entropy@shapes_val"))
     by_executor = files(*cell, entropies)
-    assert list((project / "logs" / "slurm").glob("usam-worker-*.err"))
+    assert list((project / "logs" / "slurm").glob("usam-entropy-shapes_val-*.err"))
 
     change_params(project, executor={"kind": "inline"})
     forget(project, cell)

@@ -7,24 +7,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Final
+from zipfile import ZipFile
 
 import pytest
 
 from storage.folders import MARK, SUFFIX, TAG
-from storage.pool.cell import NPZ
+from storage.pool.cell import NPZ, WORK
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.slurm import Slurm, missing, wait_until
 
 FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
 
-POOL: Final = "cache/pool/*"
-"""Folders of shards of all cells."""
+POOL: Final = "cache/pool/*/*"
+"""Folders with shards of all cells."""
 
 PATIENCE_S: Final = 600.0
 
@@ -44,11 +47,18 @@ class Fill:
 @contextmanager
 def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
     """Run the command with some more variables, and kill it behind the block."""
+    with running(root, *FILL[1:], *cells, **environment) as fill:
+        yield fill
+
+
+@contextmanager
+def running(root: Path, *arguments: str, **environment: str) -> Iterator[Fill]:
+    """Run Python with some arguments and more variables, and kill it behind the block."""
     log = root / "logs" / "fill.err"
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*FILL, *cells],
+            [sys.executable, *arguments],
             cwd=root,
             env=project_copy.environment(root) | environment,
             stdout=subprocess.PIPE,
@@ -120,13 +130,20 @@ def shards(root: Path) -> dict[str, int]:
     return {str(path.relative_to(root)): path.stat().st_ino for path in found}
 
 
-def pool_files(root: Path) -> dict[str, bytes]:
+def pool_files(root: Path) -> dict[str, object]:
     """Files of the pool, by their place, without those that a killed process was writing."""
+    files = [path for path in root.glob("cache/pool/**/*") if path.is_file()]
+    paths = [path for path in files if path.suffix != SUFFIX]
     return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in root.glob(f"{POOL}/*")
-        if path.suffix != SUFFIX
+        str(path.relative_to(root)): rows_in(path) if path.suffix == NPZ else path.read_bytes()
+        for path in paths
     }
+
+
+def rows_in(path: Path) -> dict[str, bytes]:
+    """Bytes of the members of a shard's file by name, without who has computed the shard."""
+    with ZipFile(path) as archive:
+        return {n: archive.read(n) for n in archive.namelist() if Path(n).stem not in WORK}
 
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
@@ -303,6 +320,76 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
     project_copy.change_params(project, executor={"kind": "inline"})
     project_copy.run(project, *FILL, *CELLS)
     check_same(project, quiet, done)
+
+
+N_EVENTS: Final = 10
+
+EVENTS: Final = (cancel, requeue, tell_its_time_is_up)
+"""Each may happen to any job that is at a part."""
+
+SLOW_PARTS: Final = """
+publish_at_once = publish_part
+
+def publish_part(*arguments):
+    import pathlib, time, uuid
+    mark = pathlib.Path("logs", f"part-{uuid.uuid4().hex}")
+    mark.touch()
+    time.sleep(2)
+    return publish_at_once(*arguments)
+"""
+"""Added to storage/pool/publishing.py: there is a mark of each part that a worker has begun."""
+
+
+def test_a_cell_whose_publishing_jobs_meet_ten_random_events_has_the_bytes_of_inline(
+    slurm: Slurm, demo: Path, tmp_path: Path
+) -> None:
+    project, quiet = copies(demo, tmp_path, shard_objects=2)
+    cell = CELLS[1].split("/")
+    for root in (project, quiet):  # small chunks make many parts
+        grid = root / "storage/store/chunk_grid.py"
+        grid.write_text(
+            grid.read_text().replace("CHUNK_ROWS: Final = 1024", "CHUNK_ROWS: Final = 3")
+        )
+        project_copy.run(root, sys.executable, "-m", "stages.prepare", cell[0])
+    project_copy.run(quiet, sys.executable, "-m", "stages.extract", *cell)
+    shutil.copytree(quiet / "cache/pool", project / "cache/pool")
+    project_copy.change_params(
+        project, executor={"kind": "slurm", "slurm": JOBS | {"min_jobs": 2, "max_jobs": 2}}
+    )
+    with (project / "storage/pool/publishing.py").open("a") as code:
+        code.write(SLOW_PARTS)
+    random = Random(58)
+
+    def n_begun() -> int:
+        return len([*project.glob("logs/part-*")])
+
+    with running(project, "-m", "stages.extract", *cell, **conf(slurm)) as stage:
+        for _ in range(N_EVENTS):
+            n_before = n_begun()
+            wait_until(partial(at_least, n_begun, n_before + 1), PATIENCE_S)
+            jobs = slurm.run("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()
+            worker = Worker(0, "", random.choice(jobs))
+            random.choice(EVENTS)(Event(slurm, worker, project, stage))
+        assert stage.process.wait(PATIENCE_S) == 0, stage.said()
+    assert n_begun() > N_OBJECTS // 3, "parts were begun again"
+    assert [*project.glob("logs/slurm/usam-publish-shapes_val-tiny-jpeg10-*.err")]
+    for kind in ("features", "masks"):
+        store = Path("cache", kind, *cell).with_suffix(".zarr")
+        made, wanted = (
+            {path.relative_to(root): data for path, data in stored(root / store).items()}
+            for root in (project, quiet)
+        )
+        assert made == wanted
+
+
+def at_least(count: Callable[[], int], least: int) -> bool:
+    """Whether a number has grown."""
+    return count() >= least
+
+
+def stored(store: Path) -> dict[Path, bytes]:
+    """Files of a store."""
+    return {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
 
 
 def wait_for_images(root: Path) -> None:

@@ -100,7 +100,7 @@ def test_features_lie_on_the_disk_twice_and_all_else_once(demo: Demo) -> None:
     places = [demo.root / name for name in ("data", "cache", "heads", "results", ".dvc/cache")]
     stats = [file.lstat() for place in places for file in place.rglob("*") if file.is_file()]
     on_disk = sum({stat.st_ino: stat.st_size for stat in stats}.values())
-    twice = sum(file.stat().st_size for file in demo.root.glob("cache/pool/*/*.npz"))
+    twice = sum(file.stat().st_size for file in demo.root.glob("cache/pool/*/*/*.npz"))
     assert on_disk <= MOST_OVER_OUTPUTS * outputs + twice
     features = [file for file in (demo.root / "cache/features").rglob("*") if file.is_file()]
     assert 0 < twice <= 1.3 * sum(file.stat().st_size for file in features)

@@ -50,6 +50,7 @@ run_study(lambda plan: plan.learning_rate, Path("study"), **options)
 with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
     print(results_of(run, [Task("a number", abs, (-1,))]))
 """,
+    "dashboard": "from stages.executor.local import web_options; web_options(dashboard=True)",
     "hf": 'print(usam_cache.build_sam("edgetam", "tiny", seed=0))',
     "demo": """
 from typer.testing import CliRunner

@@ -20,16 +20,20 @@ from typing import Any, Final
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
+import torch
 
 from stages.cli.checkpoints import MB, download_bar
-from stages.cli.columns import aligned
+from stages.cli.columns import aligned, bytes_text
+from stages.cli.doctor import unseen_gpu
 from stages.cli.run import choose, steps_of
+from stages.filling.plans import all_cells, cell_bytes
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.params import PARAMS_FILE, Params, read_params
-from stages.settings.parsing import read_yaml
+from stages.settings.parsing import ParamsError, read_yaml
 from stages.settings.versions import VERSIONS_FILE
 from stages.tables.paper import PAPER
+from storage.checkpoints.weights import checkpoints
 from storage.errors import DataError
 from storage.files.download import download
 from storage.folders import whole_file, write_json, write_text
@@ -44,6 +48,12 @@ ADDRESS: Final = "http://images.cocodataset.org"
 """COCO's own server. Its certificate is of another name, so not https: digests are compared."""
 
 COCO: Final = Path("data", "COCO")
+
+OBJECTS_PER_IMAGE: Final = 7.34
+"""Objects of the images of val2017 that have any: 36,335 in 4,952."""
+
+AUTO: Final = re.compile(r"(?<=^  device: )auto\b", re.MULTILINE)
+"""Pattern of the setting ``extract.device`` where it is ``auto``."""
 
 INSTANCES: Final = "annotations/instances_val2017.json"
 
@@ -99,13 +109,15 @@ ARCHIVES: Final = (
 def main(arguments: Sequence[str]) -> None:
     """Fetch, compute, compare and pack; what is done already is not done again, heads apart."""
     options = _options(arguments)
-    settings = options.params.absolute()
+    settings = options.params.read_text("utf-8")
     options.folder.mkdir(parents=True, exist_ok=True)
     with reported_errors(), stoppable("downloads and shards in the pool are kept"):
         with chdir(options.folder):
-            shutil.copy(settings, PARAMS_FILE)
+            write_text(PARAMS_FILE, AUTO.sub(options.device, settings))
             shutil.copy(ROOT / VERSIONS_FILE, VERSIONS_FILE)
             params = read_params()
+            check_gpu(params.extract.device)
+            check_disk(params, options.n_images)
             annotations, images = [fetch(archive, options.address) for archive in ARCHIVES]
             write_splits(annotations, images, options.n_images, params.prepare.seed)
             _fetch_models(params)
@@ -131,8 +143,59 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from", dest="address", default=ADDRESS, help="server of COCO's archives")
     parser.add_argument("--params", type=Path, default=ROOT / "params" / "coco.yaml")
     parser.add_argument("--folder", type=Path, default=Path("reproduce"))
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="not auto")
     parser.add_argument("--images", dest="n_images", type=int, default=500, help="per split")
     return parser.parse_args(arguments)
+
+
+def check_gpu(device: str) -> None:
+    """Refuse a machine without a GPU that torch sees, unless the device is ``cpu``.
+
+    Under ``auto``, a driver that does not fit PyTorch's CUDA would mean weeks on a processor.
+    """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ParamsError(
+            "make reproduce must have a GPU that torch sees, got none; "
+            f"{unseen_gpu() or 'take a machine that has one'}, or the CPU for weeks: "
+            "`make reproduce DEVICE=cpu`"
+        )
+
+
+def check_disk(params: Params, n_images: int) -> None:
+    """Print what a run writes, and refuse a disk that has less room; what is there counts as room.
+
+    Raises
+    ------
+    DataError
+        If the disk lacks room even for masks with sharp outlines.
+    """
+    written = bytes_written(params, n_images)
+    files = (path.lstat() for path in Path().rglob("*"))
+    present = {file.st_ino: file.st_size for file in files}  # links of a file count once
+    room = shutil.disk_usage(".").free + sum(present.values())
+    kinds = [f"{kind} {bytes_text(*n_bytes)}" for kind, n_bytes in written.items()]
+    low, high = (sum(n_bytes) for n_bytes in zip(*written.values(), strict=True))
+    print(f"on the disk: {', '.join(kinds)}; in all {bytes_text(low, high)} of {bytes_text(room)}")
+    if room < low:
+        raise DataError(
+            f"the disk must have room for {bytes_text(low, high)}, got {bytes_text(room)}: "
+            "take another disk, by --folder, or fewer images, by --images"
+        )
+
+
+def bytes_written(params: Params, n_images: int) -> dict[str, tuple[int, int]]:
+    """Fewest and most bytes that a run with ``n_images`` per split writes, by kind of files."""
+    n_objects = round(n_images * OBJECTS_PER_IMAGE)
+    cells = [cell_bytes(name, n_images, n_objects, params.extract) for name in all_cells(params)]
+    features, low, high, _ = map(sum, zip(*cells, strict=True))
+    models = checkpoints(params.extract.family) if params.extract.weights == "file" else ()
+    fetched = sum(record.size_bytes for record in (*ARCHIVES, *models))
+    fetched += ARCHIVES[1].size_bytes * len(SPLITS) * n_images // 5000  # unpacked
+    return {
+        "downloads": (fetched, fetched),
+        "features": (2 * features, 2 * features),  # of the pool, and published
+        "masks": (low, high),
+    }
 
 
 def fetch(archive: Archive, address: str) -> Path:

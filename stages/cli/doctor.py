@@ -142,13 +142,22 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
 def _device(setting: str) -> Finding:
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
 
+    remedy = "" if setting == "cpu" else unseen_gpu()
     try:
         device = settled_device(setting)
     except ParamsError as error:
-        return Finding("device", one_line(error), "ask for the device auto")
-    is_unused = setting != "cpu" and device.type == "cpu" and Path("/dev/nvidia0").exists()
-    remedy = "there is a GPU: install a torch that is built for its driver" if is_unused else ""
+        return Finding("device", one_line(error), remedy or "ask for the device auto")
     return Finding("device", f"{device.type}, {device_name(device)}", remedy)
+
+
+def unseen_gpu() -> str:
+    """Remedy for a GPU of this machine that torch does not see; empty if it sees it or has none."""
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available() or not Path("/dev/nvidia0").exists():
+        return ""
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
+    return f"there is a GPU: install a torch that is built for its driver, this one is for {built}"
 
 
 def _precision(precision: str) -> Finding:

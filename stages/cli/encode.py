@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,12 @@ from pipeline.sam.families import FAMILIES, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.cli.doctor import DEFAULTS
-from stages.filling.fill_cells import N_FILLED, adopt_fitting, checked_shards, unread_error
+from stages.filling.fill_cells import adopt_fitting, publish_filled, unread_error
 from stages.predictor.model_choice import PRECISIONS, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from stages.settings.blocks import ExtractParams
+from stages.settings.blocks import ExecutorParams, ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import embedding_cells, embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
@@ -27,7 +28,6 @@ from storage.files.addresses import is_address
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.pool.publishing import publish
 from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
@@ -109,12 +109,8 @@ def _written(cell: Cell, params: ExtractParams, images: Path, out: Path) -> int:
     store = out.resolve()
     if store.exists():
         adopt_fitting({str(cell.signature["device"]): cell}, {"embeddings": store})
-    for attempt in range(N_FILLED):
-        _encode(cell, params, images)
-        compared = checked_shards(cell, attempt)
-        if not compared.faults:
-            break
-    publish(cell, {"embeddings": store}, compared)
+    encode_lacking = partial(_encode, cell, params, images)
+    publish_filled(cell, {"embeddings": store}, ExecutorParams(), encode_lacking)
     shutil.rmtree(cell.folder, ignore_errors=True)
     return open_store(store).size_bytes
 

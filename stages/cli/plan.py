@@ -13,14 +13,25 @@ from stages.cli.columns import aligned, bytes_text
 from stages.filling.plans import FillPlan, cell_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
-from stages.settings.params import read_params
+from stages.settings.params import Params, read_params
 from storage.errors import DataError, StoreError, listed
-from storage.store.chunk_grid import mask_bytes
+from storage.store.chunk_grid import MASK_SIDE_PX, mask_bytes
 
 HEADINGS: Final = (
     *("split", "cells", "which", "shards", "images", "objects", "predictions"),
     *("features", "masks"),
 )
+
+HOST_MS: Final = (90, 107)
+"""Fewest and most milliseconds of a core that the host needs for an image with 7 objects in a cell
+of 9 prompt sets with masks of 256 px: reading, altering, compressing; measured on AMD EPYC."""
+
+GPU_MS: Final = (7.3, 13.2)
+"""Milliseconds of an H100 for the same, of SAM 2.1's tiny and large model: a roofline, computed
+from kernels and bytes, not measured."""
+
+N_CORES: Final = tuple(round(host / gpu) for host, gpu in zip(HOST_MS, GPU_MS[::-1], strict=True))
+"""Fewest and most cores that keep up with a GPU."""
 
 
 def plan() -> None:
@@ -46,8 +57,28 @@ def plan() -> None:
             side_px = FAMILIES[params.extract.family].mask_side_px
             mask_sizes = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
             print(f"features uncompressed, masks at {mask_sizes}")
+            if side_px == MASK_SIDE_PX and any(plan.n_shards for plan in plans):
+                _print_cores(params)
     if not is_whole:
         raise typer.Exit(1)
+
+
+def _print_cores(params: Params) -> None:
+    """Print how many cores keep up with a GPU, and a note if jobs of SLURM have fewer."""
+    if params.extract.device == "cpu":
+        return
+    host, gpu, cores = ("{:.0f} to {:.0f}".format(*ends) for ends in (HOST_MS, GPU_MS, N_CORES))
+    print(
+        f"cores beside a GPU: {cores}; for an image in a cell, the host takes {host} ms of a core, "
+        f"an H100 {gpu} ms (computed)"
+    )
+    slurm = params.executor.slurm
+    if params.executor.kind == "slurm" and slurm.cores < N_CORES[0] * slurm.gpus:
+        print(
+            f"note: executor.slurm.cores should be at least {N_CORES[0] * slurm.gpus} for "
+            f"gpus: {slurm.gpus}, got {slurm.cores}, for which the GPU would wait",
+            file=sys.stderr,
+        )
 
 
 def lacking_table(plans: Sequence[FillPlan], params: ExtractParams) -> str:

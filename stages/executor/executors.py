@@ -10,12 +10,14 @@ from stages.settings.blocks import ExecutorParams
 
 @contextmanager
 def executor_of(
-    params: ExecutorParams, *, n_threads: int = 1, uses_gpu: bool = False
+    params: ExecutorParams, name: str = "worker", *, n_threads: int = 1, uses_gpu: bool = False
 ) -> Iterator[Run]:
     """Yield the executor that the settings name; its workers end with the block.
 
     Parameters
     ----------
+    name
+        What the workers do, for the names of SLURM's jobs.
     n_threads
         Number of parallel tasks for the kind ``inline``; 1 runs tasks in the calling thread. Other
         kinds run one task per worker.
@@ -29,5 +31,5 @@ def executor_of(
     # Imported here: it takes a second, and the default does not need it.
     from stages.executor.workers import dask_executor  # noqa: PLC0415
 
-    with dask_executor(params, uses_gpu=uses_gpu) as run:
+    with dask_executor(params, name, uses_gpu=uses_gpu) as run:
         yield run

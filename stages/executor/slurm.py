@@ -1,19 +1,20 @@
 """Starts Dask workers as jobs of SLURM, and replaces jobs that end."""
 
+import re
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dask import config
 from dask_jobqueue.slurm import SLURMCluster
 
-from stages.executor.local import NO_DASHBOARD, THREADS
+from stages.executor.local import THREADS
 from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
@@ -33,10 +34,11 @@ HELD: Final = "launch failed requeued held"
 
 
 @contextmanager
-def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
+def slurm_cluster(params: SlurmParams, name: str, web: Mapping[str, Any]) -> Iterator[SLURMCluster]:
     """Yield a Dask cluster whose workers are jobs of SLURM; a job runs one task at a time.
 
-    A job that ends is replaced. Jobs are cancelled at the end of the block.
+    A job that ends is replaced. Jobs are cancelled at the end of the block. ``name`` says what the
+    jobs do, and ``web`` has the ``web_options`` of the scheduler.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
     LOGS.mkdir(parents=True, exist_ok=True)
     # A requeued job waits in the queue: another job takes its place meanwhile.
     lost = config.set({"distributed.deploy.lost-worker-timeout": "2s"})
-    with lost, _new_cluster(params) as cluster:
+    with lost, _new_cluster(params, name, web) as cluster:
         _check_accepted(cluster.job_script())
         # Not `scale`, which never replaces a job.
         cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
@@ -132,12 +134,13 @@ def reasons_of_jobs() -> dict[str, str] | None:
     return {job: "starts" if why == "None" else why for job, _, why in rows if why != HELD}
 
 
-def _new_cluster(params: SlurmParams) -> SLURMCluster:
+def _new_cluster(params: SlurmParams, name: str, web: Mapping[str, Any]) -> SLURMCluster:
     """Make a Dask scheduler in this process for workers that are SLURM jobs; submit no job yet."""
     gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
     leave = ["--requeue", "--open-mode=append", f"--signal=B:USR1@{LEAVE_S}"]
     return SLURMCluster(
-        job_name="usam-worker",
+        # In the names of files, too.
+        job_name=re.sub(r"[^\w.]+", "-", f"usam {name}"),
         cores=1,
         processes=1,
         job_cpu=params.cores,
@@ -153,7 +156,7 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
         job_extra_directives=[*gpus, *leave, *params.directives],
         job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
         log_directory=str(LOGS),
-        scheduler_options=dict(NO_DASHBOARD),
+        scheduler_options=dict(web),
         # Without keys, anyone who reaches the scheduler could run code as the user.
         security=True,
         shared_temp_directory=str(LOGS.resolve()),

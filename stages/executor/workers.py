@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from dask import config
 from distributed import (
@@ -33,7 +35,7 @@ from distributed import (
     wait,
 )
 
-from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
+from stages.executor.local import HOST, SILENT, VISIBLE, gpus_here, local_cluster, web_options
 from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
 from stages.executor.watch import LOOK_S, TIMEOUT_S, TTL, Watch
 from stages.program.stopping import prepare_process
@@ -56,9 +58,10 @@ CONFIG: Final = MappingProxyType(
 
 
 @contextmanager
-def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
+def dask_executor(params: ExecutorParams, name: str, *, uses_gpu: bool) -> Iterator[Run]:
     """Yield an executor whose workers are those of the settings; workers end with the block.
 
+    ``name`` says what they do. The address of Dask's dashboard is printed if it is asked for.
     A ``ConnectionError`` says that no scheduler is at the address or, while tasks run, that it is
     gone or that SLURM's jobs keep ending before they are workers.
     """
@@ -69,9 +72,11 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
-        where, look_for = _scheduler(params, stack, gpus, uses_gpu=uses_gpu)
+        where, look_for = _scheduler(params, name, stack, gpus, uses_gpu=uses_gpu)
         client = Client(where, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         stack.callback(client.close, TIMEOUT_S)
+        if params.dashboard:
+            _print_pages(client, is_own=params.kind != "address")
         mark = stack.enter_context(passing_folder(WORK / "workers"))
         stack.enter_context(_on_workers(client, OnWorkers(str(mark), gpus)))
         watch = Watch(client, kind=params.kind, mark=mark.name, look_for=look_for)
@@ -79,7 +84,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
 
 
 def _scheduler(
-    params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
+    params: ExecutorParams, name: str, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], str]]:
     """Make the Dask cluster of the settings, which ``stack`` closes, or take the address of one.
 
@@ -89,13 +94,24 @@ def _scheduler(
         assert params.address is not None  # the settings are checked
         check_scheduler(params.address)
         return params.address, lambda _: ""
+    web = web_options(dashboard=params.dashboard)
     if params.kind == "local":
-        return stack.enter_context(local_cluster(params.n_workers, gpus)), lambda _: ""
+        return stack.enter_context(local_cluster(params.n_workers, gpus, web)), lambda _: ""
     from stages.executor.slurm import Jobs, slurm_cluster  # noqa: PLC0415 - half a second
 
     jobs = params.slurm if uses_gpu else replace(params.slurm, gpus=0)
-    cluster = stack.enter_context(slurm_cluster(jobs))
+    cluster = stack.enter_context(slurm_cluster(jobs, name, web))
     return cluster, Jobs(cluster).look
+
+
+def _print_pages(client: Client, *, is_own: bool) -> None:
+    """Print where Dask's pages are; ``is_own`` says that the scheduler has our ``web_options``."""
+    link = urlsplit(client.dashboard_link)
+    pages = f"http://{HOST}:{link.port}" if is_own else f"{link.scheme}://{link.netloc}"
+    print(
+        f"note: Dask's pages are {pages}/status and, for Prometheus, {pages}/metrics",
+        file=sys.stderr,
+    )
 
 
 def check_scheduler(address: str) -> None:
@@ -194,8 +210,10 @@ def _run_together(
     while True:
         n_free = max(watch.n_usable(), n_least) - len(running)
         for task in islice(todo, max(0, n_free)):
-            tries = {"pure": False, "retries": N_TRIES - 1, "resources": {watch.mark: 1}}
-            running[watch.client.submit(task.run, **tries)] = task
+            tries = {"retries": N_TRIES - 1, "resources": {watch.mark: 1}}
+            # Dask's pages show the key, and group keys by their first word.
+            key = f"{task.function.__name__}-{task.name}-{uuid4().hex}"
+            running[watch.client.submit(task.run, key=key, **tries)] = task
         if not running:
             return
         for future in _ended(running):

@@ -1,6 +1,7 @@
 """Steps of extracting a cell, and the loop that overlaps reading and writing with the model."""
 
 import os
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from stages.program.main import one_line
 from stages.program.progress import ahead
 from storage.errors import ImageError, StoreError, WeightsError
 from storage.images.videos import SplitImages
-from storage.pool.cell import Cell
+from storage.pool.cell import WORK, Cell
 from storage.split.object_table import ObjectTable
 
 T = TypeVar("T")
@@ -122,14 +123,20 @@ def writer_of(
 ) -> Write:
     """Make a function that writes shards of a cell, computed on a device, to the pool.
 
-    ``end`` is called with the name of each shard after it was written.
+    ``end`` is called with the name of each shard after it was written. Shards say which host and
+    job of SLURM has computed them, and in how many seconds.
     """
     maker = device_name(device)
+    host, job = socket.gethostname(), os.environ.get("SLURM_JOB_ID", "")
+    began = perf_counter()
 
     def write(shard: Shard, rows: Sequence[Rows]) -> None:
         name = cell.split.names[shard.index]
         joined = {key: np.concatenate([piece[key] for piece in rows]) for key in rows[0]}
-        cell.put(name, joined, maker=maker)
+        nonlocal began
+        before, began = began, perf_counter()
+        work = zip(WORK, (host, job, f"{began - before:.3f}"), strict=True)
+        cell.put(name, joined, maker=maker, work=dict(work))
         end(name)
 
     return write

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain
@@ -20,7 +20,7 @@ from storage.errors import ImageError, StoreError, counted, hidden, listed
 from storage.images.videos import address_in
 from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
-from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.pool.publishing import DamagedShardsError, publish
 from storage.split.cell_name import CellName
 from storage.split.object_table import read_objects_of
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
@@ -97,11 +97,12 @@ def fill(
 
     unread: Unread = {str(cell): {} for cell in todo}
     errors: Errors = {}
-    with _progress_of(todo) as count:
+    title, count_rows = _progress_of(todo)
+    with count_rows as count:
         if executor.kind != "inline":
             tasks = chain(*(_tasks(cell, todo[cell], images, params) for cell in todo))
             uses_gpu = any(cell.signature["device"] != "cpu" for cell in todo)
-            with executor_of(executor, uses_gpu=uses_gpu) as run:
+            with executor_of(executor, title, uses_gpu=uses_gpu) as run:
                 _note_outcomes(run(tasks), count, unread, errors)
         else:
             for cell, names in todo.items():
@@ -129,13 +130,14 @@ def lacking(wanted: Wanted) -> dict[Cell, list[str]]:
     return todo
 
 
-def _progress_of(todo: Wanted) -> AbstractContextManager[Count]:
+def _progress_of(todo: Wanted) -> tuple[str, AbstractContextManager[Count]]:
+    """Title of the computation of some shards, and its progress."""
     units = {"images" if cell.name.is_embeddings else "objects" for cell in todo}
     unit = units.pop() if len(units) == 1 else "rows"
     verb = "embed" if unit == "images" else "extract"
     title = f"{verb} {next(iter(todo))}" if len(todo) == 1 else "fill"
     n_rows = sum(cell.split.count_rows([*names]) for cell, names in todo.items())
-    return progress(title, n_rows, unit)
+    return title, progress(title, n_rows, unit)
 
 
 def _note_outcomes(
@@ -214,33 +216,60 @@ def run_cell(name: CellName, images: str, params: ExtractParams, executor: Execu
     """
     split = ShardedTable(read_objects_of(name.split), params.shard_objects)
     cell = chosen(name, params, split, partial(device_of, params, executor))
-    with stoppable(f"finished shards are kept in {cell.folder}"):
-        for attempt in range(N_FILLED):
-            if errors := fill({cell: cell.split.names}, {name.split: images}, params, executor):
-                raise errors[str(cell)]
-            compared = checked_shards(cell, attempt)
-            if not compared.faults:
-                break
-        _note_makers(name, compared.makers)
+
+    def fill_lacking() -> None:
+        if errors := fill({cell: cell.split.names}, {name.split: images}, params, executor):
+            raise errors[str(cell)]
         check_unchanged()
-        publish(cell, name.outputs, compared)
+
+    with stoppable(f"finished shards are kept in {cell.folder}"):
+        makers = publish_filled(cell, name.outputs, executor, fill_lacking)
+        _note_makers(name, makers)
 
 
-def checked_shards(cell: Cell, attempt: int) -> Comparison:
-    """Compare all shards of a filled cell with their digests, and drop damaged shards with a note.
+def publish_filled(
+    cell: Cell,
+    outputs: Mapping[str, Path],
+    executor: ExecutorParams,
+    fill_lacking: Callable[[], None],
+) -> set[str]:
+    """Fill and publish a cell; damaged shards are dropped with a note, and computed again.
 
-    Raises a StoreError if some are damaged after the last ``attempt``, counted from 0.
+    ``fill_lacking`` computes the shards that the pool lacks. Tasks of the executor publish the
+    parts of a cell.
+
+    Returns
+    -------
+    Names of the processors and GPUs that computed the shards, as far as known.
+
+    Raises
+    ------
+    StoreError
+        If some are damaged after ``N_FILLED`` attempts.
     """
-    compared = compare_shards(cell)
-    for shard, fault in compared.faults.items():
-        _note_again(cell.split.shards[shard].index, cell, fault)
-        cell.drop(shard)
-    if compared.faults and attempt == N_FILLED - 1:
-        raise StoreError(
-            f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
-            f"row some that were not ({listed(list(compared.faults.values()))})"
-        )
-    return compared
+    faults: Mapping[str, str] = {}
+    for _ in range(N_FILLED):
+        fill_lacking()
+        try:
+            return publish(cell, outputs, partial(_as_tasks, executor, cell))
+        except DamagedShardsError as error:
+            faults = error.faults
+        for shard, fault in faults.items():
+            _note_again(cell.split.shards[shard].index, cell, fault)
+            cell.drop(shard)
+    raise StoreError(
+        f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
+        f"row some that were not ({listed([*faults.values()])})"
+    )
+
+
+def _as_tasks(
+    executor: ExecutorParams, cell: Cell, function: Callable[..., Any], parts: Sequence[Any]
+) -> list[Any]:
+    """Call a function with each part of a cell, here if there is one part, else by the executor."""
+    tasks = [Task(f"part {i} of {cell}", function, part) for i, part in enumerate(parts)]
+    with executor_of(executor if len(tasks) > 1 else ExecutorParams(), f"publish {cell}") as run:
+        return results_of(run, tasks)
 
 
 def chosen(

@@ -9,8 +9,7 @@ import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -48,11 +47,21 @@ def _mend(
 ) -> None:
     """Replace a half-written file by the content from ``restore``; remove it if that is empty.
 
-    DVC's lock ``guard`` is held meanwhile, since DVC may be writing the file.
+    DVC's lock ``guard`` is held meanwhile, since DVC may be writing the file. On a disk without
+    locks, as Lustre by default, the file stays, and a note says so.
     """
     if not path.exists() or is_whole(path.read_bytes()):
         return
-    with _locked(guard):
+    with guard.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            print(
+                f"note: {path} is half-written and stays so: its disk has no locks (flock: "
+                f"{error.strerror}), so that a DVC may be writing it; if none runs, `rm {path}`",
+                file=sys.stderr,
+            )
+            return
         if path.exists() and not is_whole(path.read_bytes()):
             _replace(path, restore())
 
@@ -89,14 +98,6 @@ class _Lock:
 
     schema: str
     stages: dict[str, _Stage]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for a lock file of DVC, and hold the lock during the block."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_json(content: bytes) -> bool:

@@ -309,13 +309,14 @@ class ExecutorParams:
     """Settings of the executor, which runs the tasks of stages; no result depends on them.
 
     ``n_threads`` is for the kind ``inline``, ``n_workers`` for ``local``, ``address`` and ``slurm``
-    for the kinds of these names.
+    for the kinds of these names, ``dashboard`` for all but ``inline``.
     """
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
     n_workers: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     address: Annotated[str, text(SCHEDULER.fullmatch, "text like tcp://login1:8786")] | None = None
+    dashboard: Annotated[bool, Field(strict=True)] = False
     slurm: SlurmParams = SlurmParams()
 
     def __post_init__(self) -> None:

@@ -147,7 +147,7 @@ def _fit_elsewhere(
     n_epochs = sum(head.plan.epochs for head in to_fit)
     with (
         progress(f"train {cells.split}", n_epochs, "epochs") as count,
-        executor_of(executor) as run,
+        executor_of(executor, f"train {cells.split}") as run,
     ):
         trained = results_of(run, tasks, lambda task, _: count(task.arguments[1].plan.epochs))
     return dict(zip(to_fit, trained, strict=True))

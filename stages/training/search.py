@@ -80,7 +80,7 @@ def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
         # SMAC3 chooses each trial from the earlier trials, so a second worker would be idle.
         with (
             _followed(folder / LOG, study.settings.n_trials, advance),
-            executor_of(replace(executor, n_workers=1)) as run,
+            executor_of(replace(executor, n_workers=1), f"tune {study.objective}") as run,
         ):
             (trials,) = results_of(run, [task])
         return trials, folder

@@ -84,11 +84,13 @@ def manifest_sha256(files: Manifest) -> str:
 def write_manifest(store: Path, written: Manifest | None = None) -> None:
     """Add the manifest to a store whose files are all written; a manifest there is replaced.
 
-    ``written`` has records that were made when the files were written; other files are read.
+    ``written`` has records that were made when the files were written, perhaps by another host,
+    whose files NFS may show later; other files are read.
     """
+    made = written or {}
     paths = (path for path in store.rglob("*") if path.is_file())
-    names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE})
-    files = {name: (written or {}).get(name) or record_of(store / name) for name in names}
+    names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE} | made.keys())
+    files = {name: made.get(name) or record_of(store / name) for name in names}
     records = {
         name: {"bytes": record.n_bytes, "sha256": record.sha256} for name, record in files.items()
     }

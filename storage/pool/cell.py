@@ -3,23 +3,26 @@
 ::
 
     cache/pool/<digest of the settings>/settings.json                 the settings, readable
-                                       /<inputs>.npz                  a shard's features
-                                       /<inputs>.<digest>.masks       its masks, as Zarr keeps them
-                                       /<inputs>.<digest>.level       a level of its embeddings
+                                       /<in>/<inputs>.npz             a shard's features
+                                       /<in>/<inputs>.<digest>.masks  its masks, as Zarr keeps them
+                                       /<in>/<inputs>.<digest>.level  a level of its embeddings
 
-A shard of embeddings has facts about its images in place of features. A shard exists if its
-``.npz`` file exists. This file appears whole and after its masks or levels, has their digests, and
-never changes: a second process that computes the shard makes the same bytes. So processes need not
-communicate, and a kill at any instant loses only unfinished shards.
+``<in>`` are the first two digits of the name: no folder gets too many files. A shard of embeddings
+has facts about its images in place of features. A shard exists if its ``.npz`` file exists. This
+file appears whole and after its masks or levels, has their digests, and never changes: a second
+process that computes the shard makes the same rows. So processes need not communicate, and a kill
+at any instant loses only unfinished shards.
 """
 
 import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 import numpy as np
@@ -62,6 +65,15 @@ MASKS_SHA256: Final = "masks_sha256"
 SETTINGS_DIGEST: Final = "settings_digest"
 """Key in a shard's file: digest of the settings that made the shard, which names the folder, too. A
 shard's file name does not contain its settings, and people copy files from folder to folder."""
+
+WORK: Final = ("host", "job", "seconds")
+"""Keys in a shard's file: the host and the job of SLURM that computed the shard, and the seconds
+since their process began or wrote another shard. No result has them; earlier shards lack them."""
+
+Work = Mapping[str, str]
+"""The values of ``WORK``."""
+
+NO_WORK: Final[Work] = MappingProxyType({})
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
@@ -158,11 +170,12 @@ class Cell:
 
     def rows_path(self, name: str) -> Path:
         """Path of a shard's ``.npz`` file."""
-        return self.folder / f"{name}{NPZ}"
+        return subfolder(self.folder, name) / f"{name}{NPZ}"
 
     def array_path(self, name: str, sha256: str) -> Path:
         """Path of the file with a shard's masks or one of its levels; ``sha256`` is the file's."""
-        return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
+        file = f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
+        return subfolder(self.folder, name) / file
 
     @property
     def _suffix(self) -> str:
@@ -177,11 +190,13 @@ class Cell:
         named = {array: f"{array}_sha256" for array in self.sharded}
         return named if self.name.is_embeddings else {MASK_CODE: MASKS_SHA256}
 
-    def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
+    def put(
+        self, name: str, rows: Mapping[str, np.ndarray], *, maker: str, work: Work = NO_WORK
+    ) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
 
         ``rows`` has the shard's arrays of the cell's stores by name, coordinates excepted;
-        ``maker`` is the name of the processor or GPU.
+        ``maker`` is the name of the processor or GPU; ``work`` has the entries ``WORK``.
 
         Raises
         ------
@@ -199,7 +214,7 @@ class Cell:
             data = self._encoded(array, arrays.pop(array))
             files_sha256[array] = FileRecord.of(data).sha256
             put_file(self.array_path(name, files_sha256[array]), data)
-        self._put_rows(name, ShardRows(arrays, maker, files_sha256))
+        self._put_rows(name, ShardRows(arrays, maker, files_sha256), work)
 
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
         """Put a shard of published stores into the pool; its ``files`` are linked and not read.
@@ -211,7 +226,7 @@ class Cell:
             put_link(file.resolve(), self.array_path(name, sha256))
         files_sha256 = {array: sha256 for array, (_, sha256) in files.items()}
         arrays = self._checked(name, rows, with_files=False)
-        self._put_rows(name, ShardRows(arrays, "", files_sha256))
+        self._put_rows(name, ShardRows(arrays, "", files_sha256), NO_WORK)
 
     def read(self, name: str) -> ShardRows:
         """Read a shard from the pool, without its masks or levels.
@@ -223,7 +238,7 @@ class Cell:
         try:
             # Opened explicitly because NumPy does not close a damaged file.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                rows = {key: archive[key] for key in archive.files}
+                rows = {key: archive[key] for key in archive.files if key not in WORK}
                 maker, settings = (str(rows.pop(key)) for key in (MAKER, SETTINGS_DIGEST))
                 digests = {array: str(rows.pop(key)) for array, key in self._file_keys.items()}
             if settings != self.settings_digest:
@@ -236,10 +251,10 @@ class Cell:
     def drop(self, name: str) -> None:
         """Remove the files of a shard, if any, from the pool; hard links to them elsewhere stay."""
         self.rows_path(name).unlink(missing_ok=True)
-        for path in self.folder.glob(f"{name}.*{self._suffix}"):
+        for path in subfolder(self.folder, name).glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
 
-    def _put_rows(self, name: str, shard: ShardRows) -> None:
+    def _put_rows(self, name: str, shard: ShardRows, work: Work) -> None:
         settings = self.folder / SETTINGS
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
@@ -251,6 +266,7 @@ class Cell:
                 for array, key in self._file_keys.items()
             },
             SETTINGS_DIGEST: np.array(self.settings_digest),
+            **{key: np.array(value) for key, value in work.items()},
         }
         # NumPy cannot save text of variable length.
         text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}
@@ -353,6 +369,21 @@ def shard_arrays(
     }
 
 
+def subfolder(folder: Path, name: str) -> Path:
+    """Folder with the files of a shard, or of a file that begins with its name: one of 256."""
+    return folder / name[:2]
+
+
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards in one folder of the pool; none if there is no such folder."""
-    return {path.stem for path in folder.glob(f"*{NPZ}")}
+    """Names of all shards in one folder of the pool; none if there is no such folder.
+
+    Files that an earlier version has put into the folder itself go to their subfolders first.
+    """
+    flat = [path for path in folder.glob("*.*") if path.suffix in {NPZ, MASKS, LEVEL}]
+    for path in sorted(
+        flat, key=lambda path: path.suffix == NPZ
+    ):  # a shard is there if its .npz is
+        subfolder(folder, path.name).mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has moved it
+            path.rename(subfolder(folder, path.name) / path.name)
+    return {path.stem for path in folder.glob(f"*/*{NPZ}")}

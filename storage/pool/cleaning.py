@@ -72,7 +72,7 @@ def find_removable(
         staying = (present - unused - of_stores) | (begun - present)
         files = tuple(
             file
-            for file in sorted(folder.iterdir(), key=lambda path: (path.suffix != NPZ, path))
+            for file in sorted(folder.rglob("*"), key=lambda path: (path.suffix != NPZ, path))
             if file.suffix in {NPZ, MASKS, LEVEL} and file.name.partition(".")[0] not in staying
         )
         if files or not (present or begun):

@@ -153,10 +153,10 @@ def test_a_damaged_embedding_is_noted_and_its_image_encoded(
     run(embed, SPLIT, "tiny")
     for folder in ("features", "masks"):
         shutil.rmtree(CACHE / folder)
-    for path in [*POOL.glob("*/*.npz")]:
-        if not [*path.parent.glob("*.level")]:
+    for path in [*POOL.glob("*/*/*.npz")]:
+        if not [*path.parents[1].rglob("*.level")]:
             path.unlink()
-    (level, *_) = POOL.glob("*/*.level")
+    (level, *_) = POOL.rglob("*.level")
     flip(level)
     with encoded_images() as encoded:
         run(extract, SPLIT, "tiny", "identity")

@@ -107,7 +107,7 @@ def test_jobs_of_slurm_write_the_bytes_of_inline(
         command = (sys.executable, "-m", f"stages.{name}", *CASES[name].arguments)
         slurm.run(*command, cwd=project, environment=environment)
         assert CASES[name].files() == alone.made[name], name
-    assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(BY_JOBS)
+    assert len(list(Path("logs/slurm").glob("usam-*.err"))) >= len(BY_JOBS)
 
 
 def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -115,9 +115,9 @@ def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     dask_executor = dask_workers.dask_executor
 
-    def noted(params: ExecutorParams, *, uses_gpu: bool) -> AbstractContextManager[Run]:
+    def noted(params: ExecutorParams, name: str, *, uses_gpu: bool) -> AbstractContextManager[Run]:
         asked.append(params.kind)
-        return dask_executor(params, uses_gpu=uses_gpu)
+        return dask_executor(params, name, uses_gpu=uses_gpu)
 
     monkeypatch.setattr(dask_workers, "dask_executor", noted)
     return asked

@@ -1,13 +1,16 @@
 """``make reproduce`` on a server of this machine: a few drawn images and random weights."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 from zipfile import ZipFile
 
 import pytest
+import torch
 import yaml
 
 from pipeline.scenes.scene import draw_scene
@@ -84,7 +87,8 @@ def test_a_run_ends_with_both_numbers_and_a_file_to_send_in(
     monkeypatch.setattr(reproduce, "_of_published_heads", lambda _: PUBLISHED)
     write_few_settings(Path("few.yaml"))
     write_tables(Path("reproduce/results/tables/best"))
-    main(["--from", address, "--params", "few.yaml", "--images", str(N_IMAGES)])
+    few = ("--params", "few.yaml", "--images", str(N_IMAGES))
+    main(["--from", address, "--device", "cpu", *few])
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[-2:] for line in lines[-4:-2]] == [["61.19", "62.3"], ["70.5", "71.23"]]
     assert lines[-2:] == [
@@ -119,9 +123,60 @@ def test_archives_of_another_content_are_refused_in_words(
     annotations, images = reproduce.ARCHIVES
     monkeypatch.setattr(reproduce, "ARCHIVES", (images, annotations))
     with pytest.raises(SystemExit):
-        main(["--from", address])
+        main(["--from", address, "--device", "cpu"])
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: data/COCO must have COCO's archives of val2017, got There is no")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """The error of a run that ends before it downloads: no server is at the address."""
+    with pytest.raises(SystemExit):
+        main(["--from", "http://127.0.0.1:9", *options])
+    assert not any(Path("reproduce").rglob("*.zip*"))
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_without_a_gpu_that_torch_sees_nothing_begins_unless_the_processor_was_asked_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_there: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    exists = Path.exists
+    gpu = Path("/dev/nvidia0")
+    monkeypatch.setattr(Path, "exists", lambda path: is_there if path == gpu else exists(path))
+    error = refusal(capsys)
+    assert error.startswith("error: make reproduce must have a GPU that torch sees, got none; t")
+    assert ("install a torch that is built for its driver" in error) == is_there
+    assert error.endswith(", or the CPU for weeks: `make reproduce DEVICE=cpu`\n")
+    assert "error: " in refusal(capsys, "--device", "cpu"), "the download fails"
+    with chdir("reproduce"):
+        assert read_params().extract.device == "cpu"
+
+
+def test_a_disk_that_lacks_room_is_refused_with_what_will_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = [int(29e9)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    params = read_params(ROOT / "params" / "coco.yaml")
+    monkeypatch.chdir(tmp_path)
+    reproduce.check_disk(params, 500)
+    assert capsys.readouterr().out == (
+        "on the disk: downloads 2.79 GB, features 9.16 GB, masks 11.2 to 80.9 GB; in all 23.1 to "
+        "92.8 GB of 29 GB\n"
+    )
+    free[0] = int(5e9)
+    with pytest.raises(DataError, match=r"^the disk must have room for .* GB, got 5 GB: take"):
+        reproduce.check_disk(params, 500)
+    with Path("shard").open("wb") as shard:
+        shard.truncate(int(10e9))  # without blocks
+    Path("output").hardlink_to("shard")
+    with pytest.raises(DataError, match=r"got 15 GB: take"):
+        reproduce.check_disk(params, 500)
 
 
 def instances(n_images: int) -> dict[str, Any]:

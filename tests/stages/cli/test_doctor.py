@@ -201,4 +201,6 @@ def test_only_where_the_cpu_was_not_asked_for_is_an_unused_gpu_a_fault(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidia0" or exists(path))
     assert not doctor._device("cpu").remedy
-    assert "install a torch" in doctor._device("auto").remedy
+    for setting in ("auto", "cuda"):
+        remedy = doctor._device(setting).remedy
+        assert "install a torch that is built for its driver, this one is for " in remedy

@@ -101,11 +101,16 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
     with monkeypatch.context() as patch:
 
         def fill_the_disk(
-            cell: Cell, name: str, rows: Mapping[str, np.ndarray], *, maker: str
+            cell: Cell,
+            name: str,
+            rows: Mapping[str, np.ndarray],
+            *,
+            maker: str,
+            work: Mapping[str, str],
         ) -> None:
             if len(cell.lacking()) == 2:
                 raise OSError(28, "No space left on device")
-            put(cell, name, rows, maker=maker)
+            put(cell, name, rows, maker=maker, work=work)
 
         patch.setattr(Cell, "put", fill_the_disk)
         assert usam_encode().exit_code == 1

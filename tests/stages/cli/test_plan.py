@@ -335,3 +335,19 @@ def test_nothing_is_written() -> None:
     before = sorted(str(path) for path in Path().rglob("*"))
     plan()
     assert sorted(str(path) for path in Path().rglob("*")) == before
+
+
+def test_jobs_with_fewer_cores_than_keep_up_with_a_gpu_are_told() -> None:
+    """Masks of the mini models, of 64 px, take the host less."""
+    assert "cores beside a GPU" not in plan().stdout
+    write_params(family="sam2.1", weights="random-0", device="auto")
+    of_slurm = {"kind": "slurm", "slurm": {"cores": 4}}
+    for executor, is_told in ((of_slurm, True), ({"kind": "inline"}, False)):
+        params = yaml.safe_load(Path("params.yaml").read_text()) | {"executor": executor}
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        result = plan()
+        assert "\ncores beside a GPU: 7 to 15; for an image in a cell, the host" in result.stdout
+        note = "note: executor.slurm.cores should be at least 7 for gpus: 1, got 4, for which"
+        assert (note in result.stderr) == is_told
+    write_params(family="sam2.1", weights="random-0", device="cpu")
+    assert "cores beside a GPU" not in plan().stdout

@@ -53,7 +53,7 @@ def test_nothing_is_cleaned_that_a_cell_uses_and_no_store_in_dvcs_cache_has() ->
 def test_shards_of_former_settings_are_listed_and_go_if_the_user_agrees() -> None:
     run(extract, *CELL)  # whose masks are links then: their bytes stay
     former = pool_of().folder
-    n_bytes = sum(path.stat().st_size for path in former.glob("*.npz"))
+    n_bytes = sum(path.stat().st_size for path in former.rglob("*.npz"))
     write_params(precision="bf16")
     fill("/".join(CELL), "--shard-range", "1/2")
     present = files_of(pool_of().folder)

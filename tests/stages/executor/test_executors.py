@@ -17,12 +17,14 @@ from typing import Any, Final, cast
 from unittest.mock import Mock
 
 import pytest
+import requests
 from distributed import KilledWorker
 
 from stages.executor import workers
 from stages.executor.executors import executor_of
 from stages.executor.tasks import N_TRIES, Done, Failure, Task, in_threads, results_of
 from stages.executor.watch import TIMEOUT_S
+from stages.program.stopping import naming_extras
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
@@ -277,6 +279,32 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
         workers = [run.first("a"), run.first("b")]
         run.process.kill()
         wait_until(lambda: not any(worker.is_running() for worker in workers), PATIENCE_S)
+
+
+@pytest.mark.slow
+def test_pages_of_dask_are_where_the_note_says_and_group_tasks_by_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("bokeh")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with executor_of(ExecutorParams(kind="local", n_workers=1, dashboard=True)) as run:
+        results_of(run, [Task("the double", tasks.double, (4,))])
+        dashboard, metrics = re.findall(r"http://127\.0\.0\.1:\d+/\w+", capsys.readouterr().err)
+        assert "Dask" in requests.get(dashboard, timeout=PATIENCE_S).text
+        assert 'task_prefix_name="double"' in requests.get(metrics, timeout=PATIENCE_S).text
+
+
+def test_pages_of_dask_without_their_extra_name_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+    params = ExecutorParams(kind="local", n_workers=1, dashboard=True)
+    with pytest.raises(SystemExit), naming_extras(), executor_of(params):
+        pass
+    assert capsys.readouterr().err == (
+        "error: bokeh must be installed, got none: pip install 'usam-cache[dashboard]'\n"
+    )
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

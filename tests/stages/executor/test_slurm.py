@@ -180,7 +180,7 @@ def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     with (
         pytest.raises(ParamsError, match="find sbatch on the PATH"),
-        executor.slurm_cluster(SlurmParams()),
+        executor.slurm_cluster(SlurmParams(), "worker", {}),
     ):
         pass
 
@@ -243,7 +243,7 @@ def put_script(name: str, does: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 
 @pytest.mark.parametrize("uses_gpu", [True, False])
-def test_jobs_ask_for_gpus_only_where_tasks_use_them(
+def test_jobs_are_named_by_their_work_and_ask_for_gpus_only_where_tasks_use_them(
     uses_gpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,10 +251,12 @@ def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
     with (
         pytest.raises(ParamsError, match="settings that SLURM accepts"),
-        executor_of(params, uses_gpu=uses_gpu),
+        executor_of(params, "extract val/tiny/identity", uses_gpu=uses_gpu),
     ):
         pass
-    assert ("#SBATCH --gres=gpu:2" in Path("script").read_text()) == uses_gpu
+    script = Path("script").read_text()
+    assert ("#SBATCH --gres=gpu:2" in script) == uses_gpu
+    assert "#SBATCH -J usam-extract-val-tiny-identity\n" in script
 
 
 def test_a_network_that_this_host_lacks_is_named(
@@ -264,7 +266,7 @@ def test_a_network_that_this_host_lacks_is_named(
     put_script("sbatch", "exit 0", monkeypatch, tmp_path)
     params = SlurmParams(interface="ib7")
     message = r"executor\.slurm\.interface must be a network of this host, lo.*, got 'ib7'"
-    with pytest.raises(ParamsError, match=message), executor.slurm_cluster(params):
+    with pytest.raises(ParamsError, match=message), executor.slurm_cluster(params, "worker", {}):
         pass
 
 

@@ -48,12 +48,14 @@ def move_to_a_gpu() -> None:
     on_cpu, on_gpu = (pool_of(device=device) for device in ("cpu", "cuda"))
     on_gpu.folder.mkdir(exist_ok=True)
     (on_gpu.folder / SETTINGS).write_text(json.dumps(on_gpu.settings))
-    for file in on_cpu.folder.glob("*.masks"):
-        shutil.copyfile(file, on_gpu.folder / file.name)
-    for file in on_cpu.folder.glob("*.npz"):
+    for folder in on_cpu.folder.glob("??"):
+        (on_gpu.folder / folder.name).mkdir()
+    for file in on_cpu.folder.glob("*/*.masks"):
+        shutil.copyfile(file, on_gpu.folder / file.relative_to(on_cpu.folder))
+    for file in on_cpu.folder.glob("*/*.npz"):
         with np.load(file) as arrays:
             changed = {**arrays, SETTINGS_DIGEST: np.array(on_gpu.settings_digest)}
-        np.savez(on_gpu.folder / file.name, **changed)
+        np.savez(on_gpu.folder / file.relative_to(on_cpu.folder), **changed)
     shutil.rmtree(on_cpu.folder)
 
 

@@ -22,6 +22,12 @@ MAX_TWICE = 5
 """Shards of a hundred that may be computed twice."""
 
 
+def put(cell: Cell, name: str) -> None:
+    """Put an empty file of a shard into the pool."""
+    cell.rows_path(name).parent.mkdir(parents=True, exist_ok=True)
+    cell.rows_path(name).touch()
+
+
 @pytest.fixture
 def count() -> Iterator[Count]:
     with progress("fill", 0) as count:
@@ -47,7 +53,7 @@ def process(cell: Cell, shard_s: float, made: list[int]) -> Iterator[float]:
                 yield shard_s
                 name = cell.split.names[current.index]
                 made.append(current.index)
-                cell.rows_path(name).touch()
+                put(cell, name)
                 turns.end(name)
                 current = following
 
@@ -100,7 +106,7 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
     mark = begin_file(cell.rows_path(left))
     assert mark is not None
     mark.write_text(dead_tag())
-    cell.rows_path(there).touch()
+    put(cell, there)
     with closing(Turns(cell, (mine, others, left, there), count)) as turns:
         assert {shard.index for shard in turns.shards()} == {0, 2}
         assert f"-{os.getpid()}-" in mark.read_text()
@@ -109,7 +115,7 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
         assert not turns.left
     assert begun_files(cell.folder) == {f"{others}.npz"}, "it is for the other one to end"
     with closing(Turns(cell, (others,), count)) as turns:
-        cell.rows_path(others).touch()
+        put(cell, others)
         assert not list(turns.shards())
 
 
@@ -129,13 +135,13 @@ def test_no_folder_is_listed_before_a_shard(
     cell = shards_of(tmp_path)
     cell.put(cell.split.names[0], rows_of(0, cell.split), maker="a processor")
     listed: list[Path] = []
-    glob = Path.glob
+    glob = Path.rglob
 
     def spy(path: Path, pattern: str) -> Iterator[Path]:
         listed.append(path)
         return glob(path, pattern)
 
-    monkeypatch.setattr(Path, "glob", spy)
+    monkeypatch.setattr(Path, "rglob", spy)
     with closing(Turns(cell, cell.split.names, count)) as turns:
         assert len([*turns.shards()]) == N_SHARDS - 1
     assert len(listed) == 1, "for leftovers, once"

@@ -1,7 +1,11 @@
 """Files of DVC that a kill left torn are mended, and no others are touched."""
 
+import errno
+import fcntl
+import os
 from pathlib import Path
 from typing import Final
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -82,3 +86,24 @@ def test_usam_run_mends_first() -> None:
         "note: dvc.lock, which a kill had left half-written, was removed\n"
     )
     assert not LOCK.exists()
+
+
+def test_a_disk_without_locks_is_named_and_nothing_is_touched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Lustre mounted without ``flock``, which is its default."""
+    fault = OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=fault))
+    for path in (LOCK, READERS):
+        path.write_text("")
+    mend()
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: {path} is half-written and stays so: its disk has no locks (flock: Function not "
+        f"implemented), so that a DVC may be writing it; if none runs, `rm {path}`"
+        for path in (READERS, LOCK)
+    ]
+    assert LOCK.read_text() == READERS.read_text() == ""
+    LOCK.write_text(WHOLE)
+    READERS.unlink()
+    mend()
+    assert capsys.readouterr().err == "", "whole files need no lock"

@@ -13,10 +13,10 @@ import yaml
 from storage.errors import StoreError
 from storage.pool.adoption import adopt, open_published, published_stores
 from storage.pool.cell import Cell
-from storage.pool.publishing import compare_shards
 from storage.split.split_cells import OpenCell
 from tests.fixtures.made_up_cell import (
     cell_of,
+    compare_shards,
     extract,
     fill,
     flip_middle,

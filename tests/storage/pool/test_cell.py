@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell
+from storage.pool.cell import MASKS, NPZ, WORK, Cell
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable, names_of_rows
+from tests.fixtures.extract_project import files_of
 from tests.fixtures.made_up_cell import (
     MAKER,
+    N_SHARDS,
     SHARD_OBJECTS,
     SPLIT,
     cell_of,
+    compare_shards,
     fill,
+    flatten,
     rows_of,
     split_of,
 )
@@ -124,21 +128,32 @@ def test_what_was_put_is_what_is_read(tmp_path: Path, with_masks: bool) -> None:
         np.testing.assert_array_equal(values, rows[name])
         is_text = name == "input_sha256"
         assert values.dtype == (np.dtypes.StringDType() if is_text else rows[name].dtype)
-    kept = {f"{NAMES[2]}.npz", "settings.json"} | (
+    kept = {f"{NAMES[2]}.npz"} | (
         {cell.array_path(NAMES[2], read.files_sha256["mask_code"]).name} if with_masks else set()
     )
-    assert {file.name for file in cell.folder.iterdir()} == kept
+    assert {file.name for file in cell.folder.iterdir()} == {NAMES[2][:2], "settings.json"}
+    assert {file.name for file in (cell.folder / NAMES[2][:2]).iterdir()} == kept
     assert '"precision": "fp32"' in (cell.folder / "settings.json").read_text()
+
+
+def test_a_shard_says_who_computed_it_and_in_how_many_seconds(tmp_path: Path) -> None:
+    cell, work = cell_of(tmp_path), {"host": "n1", "job": "7", "seconds": "1.500"}
+    cell.put(NAMES[0], rows_of(0), maker=MAKER, work=work)
+    with np.load(cell.rows_path(NAMES[0])) as archive:
+        assert {key: str(archive[key]) for key in WORK} == work
+    cell.put(NAMES[1], rows_of(1), maker=MAKER)  # as before there were such entries
+    for shard in (0, 1):
+        assert cell.read(NAMES[shard]).rows.keys() == rows_of(shard).keys() - {"mask_code"}
 
 
 def test_who_comes_second_changes_nothing(tmp_path: Path) -> None:
     """Though another kind of device differs in the last digits."""
     cell, rows = cell_of(tmp_path), rows_of(0)
     cell.put(NAMES[0], rows, maker="the first")
-    before = {file: file.read_bytes() for file in cell.folder.iterdir()}
+    before = files_of(cell.folder)
     others = {name: np.flip(values, -1) for name, values in rows.items() if name != "input_sha256"}
     cell.put(NAMES[0], rows | others, maker="the second")
-    assert {file: file.read_bytes() for file in cell.folder.iterdir()} == before
+    assert files_of(cell.folder) == before
 
 
 def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
@@ -183,7 +198,7 @@ def test_a_full_disk_is_named_and_the_shard_is_not_there(
     assert str(caught.value.filename).startswith(str(cell.folder))
     assert str(caught.value.filename).endswith(suffix)
     assert cell.lacking() == list(NAMES)
-    assert not list(cell.folder.glob("*.partial"))
+    assert not list(cell.folder.rglob("*.partial"))
     assert fill(cell) == [0, 1, 2]
 
 
@@ -254,3 +269,43 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     cell.drop(NAMES[1])
     cell.drop(NAMES[1])
     assert cell.lacking() == [NAMES[1]]
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_shards_of_an_earlier_pool_without_subfolders_are_moved_and_none_is_lost(
+    tmp_path: Path, with_masks: bool
+) -> None:
+    cell = cell_of(tmp_path, with_masks=with_masks)
+    assert fill(cell) == [0, 1, 2]
+    before = files_of(cell.folder)
+    flatten(cell.folder)
+    assert files_of(cell.folder) != before
+    assert cell.lacking() == []
+    assert files_of(cell.folder) == before
+    assert not compare_shards(cell).faults
+
+
+def test_a_move_that_was_killed_leaves_no_shard_without_its_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = cell_of(tmp_path)
+    fill(cell)
+    before = files_of(cell.folder)
+    flatten(cell.folder)
+    rename, n_moves = Path.rename, 2 * N_SHARDS
+    for _ in range(n_moves):
+        is_moved: list[Path] = []
+
+        def killed(path: Path, target: Path, moved: list[Path] = is_moved) -> Path:
+            if moved:
+                raise KeyboardInterrupt
+            moved.append(path)
+            return rename(path, target)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Path, "rename", killed)
+            cell.lacking()
+        for path in cell.folder.glob(f"*/*{NPZ}"):
+            assert [*path.parent.glob(f"{path.stem}*{MASKS}")]
+    assert cell.lacking() == []
+    assert files_of(cell.folder) == before

@@ -9,9 +9,17 @@ import pytest
 from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell
 from storage.pool.cleaning import Removable, find_removable, remove
-from storage.pool.publishing import compare_shards
 from tests.fixtures.dead_process import dead_tag
-from tests.fixtures.made_up_cell import MAKER, cell_of, extract, fill, outputs, rows_of, split_of
+from tests.fixtures.made_up_cell import (
+    MAKER,
+    cell_of,
+    compare_shards,
+    extract,
+    fill,
+    outputs,
+    rows_of,
+    split_of,
+)
 
 
 def cleaned(cell: Cell, used: Collection[str] = (), held: Collection[str] = ()) -> list[Removable]:
@@ -30,7 +38,7 @@ def test_shards_that_no_cell_uses_go_and_free_what_no_store_links(
     cell = cell_of(tmp_path)
     if not has_outputs:
         shutil.rmtree(tmp_path / "masks")
-    files = [path for name in cell.split.names for path in cell.folder.glob(f"{name}.*")]
+    files = [path for name in cell.split.names for path in cell.folder.rglob(f"{name}.*")]
     freed = [path for path in files if path.suffix == ".npz" or not has_outputs]
     n_bytes = sum(path.stat().st_size for path in freed)
     (removable,) = find_removable({}, {}, cell.pool)

@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 
 from storage.pool.cleaning import find_removable, remove
-from storage.pool.publishing import compare_shards
 from storage.store.checks import damaged_files
-from tests.fixtures.made_up_cell import ORIGINAL, cell_of, extract, outputs, split_of, targets
+from tests.fixtures.made_up_cell import (
+    ORIGINAL,
+    cell_of,
+    compare_shards,
+    extract,
+    outputs,
+    split_of,
+    targets,
+)
 
 KILLED = -9
 N_MOMENTS = int(os.environ.get("USAM_KILL_MOMENTS", "7"))
