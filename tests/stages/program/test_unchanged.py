@@ -102,7 +102,7 @@ def test_what_an_extraction_does_not_depend_on_may_change(
 def test_every_setting_that_dvc_records_of_a_stage_counts(
     change: Callable[[Change], None], stage: str
 ) -> None:
-    known = CELL | {"objective": "iou_tiny"}
+    known = CELL | {"objective": "iou_tiny", "kind": "ours"}
     given = {name: known[name] for name in arguments(stage)}
     recorded = [name for name in STAGES[stage]["params"] if isinstance(name, str)]
     names = [_filled(name, given) for name in recorded]
