@@ -24,7 +24,6 @@ from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.people import people_scores
 from stages.executor.tasks import in_threads
-from stages.people_segments import read_people
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
@@ -72,6 +71,9 @@ def main(split: str) -> None:
         further_seeds=params.train.seeds[1:],
     )
     if cells.table.person_rle is not None:
+        # Imported here: its numba takes a second, and few splits have several persons.
+        from stages.people_segments import read_people  # noqa: PLC0415
+
         settings = {name: expected[name] for name in expected if name[1] == "identity"}
         with_masks = open_cells(split, settings, with_masks=True, cache=cache_location())
         predictions = replace(predictions, people=read_people(with_masks))

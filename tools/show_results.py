@@ -186,7 +186,13 @@ def paper_words(margins: Margins, models: Sequence[str]) -> str:
     """Sentence on the paper's heads over all models, in tasks that all of them have."""
     measures = RADAR_MEASURES[PAPER_LINE]
     rows = [
-        (row["margin"], f"{model}, {TASK_LABELS[task]}", row["margin_low"], row["margin_high"])
+        # Rounded, so that the table of the docs, whose numbers are rounded, has the same ends.
+        (
+            round(row["margin"], 1),
+            f"{model}, {TASK_LABELS[task]}",
+            row["margin_low"],
+            row["margin_high"],
+        )
         for (task, measure, model), row in margins.items()
         if task != "model" and measure == measures[task]
     ]

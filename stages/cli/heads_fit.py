@@ -5,14 +5,13 @@ from contextlib import chdir
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.mask_choices import LEAST_IMAGES
 from pipeline.sam.families import DRAWN
-from stages import own_heads
 from stages.cli import predictor_options
 from stages.cli.columns import aligned
 from stages.cli.doctor import DEFAULTS
@@ -27,6 +26,9 @@ from stages.training.data import describe_images
 from storage.errors import counted
 from storage.folders import check_output, write_text
 from storage.head_files.head_file import BEGINS, IMAGES, UNTESTED, HeadFile, write_head_file
+
+if TYPE_CHECKING:
+    from stages.own_heads import Figures
 
 PAGE_BEGINS: Final = re.compile(rb"<!DOCTYPE html>\n<html lang=\"en\" class=\"own-heads\">")
 
@@ -50,6 +52,9 @@ def fit(  # noqa: PLR0913 - one for each option
     An interrupted run continues where it stopped: FILE.work keeps what was extracted. The page
     FILE.html has the same figures.
     """
+    # Imported here: torch takes seconds, and --help does without.
+    from stages import own_heads  # noqa: PLC0415
+
     with reported_errors():
         check_known("prompt", prompt, own_heads.PROMPTS)
         page = out.with_name(f"{out.name}.html")
@@ -89,18 +94,20 @@ def _untested(heads: HeadFile) -> dict[str, str]:
     return {UNTESTED: f"untested heads: they had {n_images} images, a test takes {LEAST_IMAGES}"}
 
 
-def _rows(figures: own_heads.Figures, of_half: own_heads.Figures) -> list[tuple[str, str, str]]:
+def _rows(figures: "Figures", of_half: "Figures") -> list[tuple[str, str, str]]:
     heading = ("in points (0.01), with 95 % intervals", "held-out images", "from half as many")
     return [heading, *((label, _text(figures[label]), _text(of_half[label])) for label in of_half)]
 
 
-def _sentences(heads: HeadFile, figures: own_heads.Figures, made_for: str) -> list[str]:
+def _sentences(heads: HeadFile, figures: "Figures", made_for: str) -> list[str]:
     """Sentences about heads: what they learned from, how they were tested, and how to go on."""
     n_objects, n_images = (int(heads.card[key]) for key in ("n_objects", "n_images"))
     told = f"Heads for {made_for}: {counted(n_objects, 'object')} in {counted(n_images, 'image')}."
     if UNTESTED in heads.card:
         return [told, f"The file says so with each answer: {heads.card[UNTESTED]}."]
-    worth = figures[own_heads.WORTH]
+    from stages.own_heads import WORTH  # noqa: PLC0415 - as in fit
+
+    worth = figures[WORTH]
     more = "More images would help" if worth[1] > 0 else "More images may or may not help"
     tested = (
         "Each fifth of the images was held out once: figures are of heads from the other four "

@@ -142,7 +142,7 @@ def collect(
         images=tuple(index),
         objects=tuple(objects),
         n_media=len(names),
-        segments=tuple(segments.values()),
+        segments=tuple(segments.values()) if any(segments.values()) else (),
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],

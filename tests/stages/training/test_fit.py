@@ -58,9 +58,9 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
 def travelling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of any kind are this process; what they are given and give has travelled."""
 
-    def executor(params: ExecutorParams, **_: int) -> AbstractContextManager[Run]:
+    def executor(params: ExecutorParams, name: str = "", **_: int) -> AbstractContextManager[Run]:
         inline = params.kind == "inline"
-        return executor_of(params) if inline else nullcontext(run_travelled)
+        return executor_of(params, name) if inline else nullcontext(run_travelled)
 
     monkeypatch.setattr(fit, "executor_of", executor)
 
