@@ -297,7 +297,7 @@ HAPPENS: Final = (
 def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inline(
     slurm: Slurm, demo: Path, tmp_path: Path
 ) -> None:
-    project, quiet = copies(demo, tmp_path, shard_objects=SHARD_OBJECTS)
+    project, quiet = copies(demo, tmp_path, shard_objects=SHARD_OBJECTS // 2)
     project_copy.run(quiet, *FILL, *CELLS)
     with filling(project, *CELLS, **conf(slurm)) as fill:
         wait_for_images(project)
