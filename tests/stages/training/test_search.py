@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExecutorParams]:
     """Executors that are asked for workers: this process, whose tasks and finds have travelled."""
     seen: list[ExecutorParams] = []
 
-    def executor(params: ExecutorParams) -> AbstractContextManager[Run]:
+    def executor(params: ExecutorParams, _name: str) -> AbstractContextManager[Run]:
         seen.append(params)
         return nullcontext(run_travelled)
 
