@@ -1,5 +1,6 @@
 """Clicks, boxes and corrections of the embedded models, and the table of them."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import trained_mini
 from tools import show_family
 from tools.answers import PER_PHOTOGRAPH
+from tools.blocks import read_block
 from tools.show_family import N_CORRECTIONS, N_SCENES, answer_prompts, scores_block
 
 SCENE: Final = draw_scene(11, 256)
@@ -67,3 +69,16 @@ def test_the_cards_are_of_the_images_that_the_results_are_of() -> None:
     )
     assert of_photographs.splits["bsds_test"].max_objects_per_image == PER_PHOTOGRAPH
     assert of_drawn.shapes.n_val_images == N_SCENES
+
+
+def test_readme_s_sentence_on_photographs_has_the_numbers_of_the_card() -> None:
+    card = read_block(ROOT / "docs" / "mini_photos.md", "bsds500").splitlines()
+    n_objects, n_images = re.findall(r"\d+", card[0])
+    rows = [line.strip("| ").split(" | ") for line in card[4:]]
+    (tiny, large), best = (
+        [f"{float(row[column].split()[0]):.0f}" for row in (rows[0], rows[-1])] for column in (1, 2)
+    )
+    sentence = read_block(ROOT / "README.md", "photographs")
+    assert f"Of {n_objects} segments that people outlined in {n_images} photographs" in sentence
+    assert f"a mean IoU of {tiny} % (tiny) to {large} % (large)" in sentence
+    assert f"the best of the three proposals {' to '.join(best)} %." in sentence
