@@ -115,14 +115,20 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
 def _around_clicks(
     records: SplitRecords, points: Int32[np.ndarray, "object 2"]
 ) -> Shaped[np.ndarray, "object person"]:
-    """RLE of each person's smallest segment around each object's click (x, y); empty for none."""
+    """RLE of each person's segment around each object's click (x, y); empty for none.
+
+    It is the object itself for the person who outlined it, and the smallest for any other.
+    """
     n_persons = 1 + max(person for segments in records.segments for person, _ in segments)
     index = np.array([item.image_index for item in records.objects])
     around: list[list[str]] = []
     for number, (image, segments) in enumerate(zip(records.images, records.segments, strict=True)):
         x, y = points[index == number].T.astype(np.int64)
         around += smallest_around(segments, x * image.height_px + y, n_persons)
-    return np.array(around, object)
+    person_rle = np.array(around, object)
+    annotators = [item.annotator for item in records.objects]
+    person_rle[np.arange(len(index)), annotators] = [item.mask_rle for item in records.objects]
+    return person_rle
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:

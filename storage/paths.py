@@ -161,7 +161,7 @@ def tuning_path(split: str, kind: str, objective: str) -> Path:
 
 
 def trials_path(split: str, kind: str, objective: str) -> Path:
-    """Path of the table of all hyperparameters tried on a split for such heads."""
+    """Path of the table of all hyperparameters tried for the heads of a kind and an objective."""
     return tuning_path(split, kind, objective).with_suffix(".csv")
 
 

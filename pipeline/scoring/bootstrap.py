@@ -109,10 +109,13 @@ class Resamples:
         return sums
 
     def of(self, is_there: Bool[np.ndarray, "object"]) -> "Resamples":
-        """The same draws of some of the objects, of which groups without an object are left out."""
+        """The same draws of some of the objects, without groups and draws that have none of these.
+
+        With fewer than ``LEAST_GROUPS`` groups left, there are no resamples.
+        """
         groups, group = np.unique(self.group[is_there], return_inverse=True)
-        n_draws = len(self) if len(groups) >= LEAST_GROUPS else 1
-        return Resamples(self.n_drawn[:n_draws, groups], group)
+        n_drawn = self.n_drawn[: len(self) if len(groups) >= LEAST_GROUPS else 1, groups]
+        return Resamples(n_drawn[n_drawn.any(axis=1)], group)
 
     @cached_property
     def _weight(self) -> Float[np.ndarray, "draw group"]:

@@ -105,7 +105,7 @@ AMONG_REASONS: Final = ("people_margin_model", "people_margin_prompt")
 """Statistics that compare a measure with its two peers in ``TASK_AMBIGUITY``."""
 
 NO_SPREAD: Final = 1e-12
-"""Share of the variances up to which those in a resample are a rounding error."""
+"""Share of a variance up to which what is left of it in a draw is a rounding error."""
 
 Measures = Mapping[tuple[str, str], Values]
 """Measures by train split and name."""
@@ -155,9 +155,10 @@ class People:
 
     @property
     def of_person(self) -> dict[str, Values]:
-        """The same of a person in the model's place: the mean over all but the one at hand.
+        """IoU under each of ``TRUTHS`` of a person in the model's place.
 
-        The segments of all others are this person's truths.
+        It is the mean over all persons but the one of the annotation at hand. The truths of each
+        are the segments of all others. NaN for a truth that nobody has.
         """
         of_each = []
         for person in range(self.area.shape[1]):
@@ -235,7 +236,11 @@ def _scores_of_masks(
 def _mean_ious(
     ious: Mapping[str, Values], resamples: bootstrap.Resamples
 ) -> dict[str, bootstrap.Resampled]:
-    means = bootstrap.resampled_means(np.stack([ious[name] for name in TRUTHS], axis=1), resamples)
+    """Mean IoU under each truth, over the clicks that have this truth; NaN where no click has."""
+    columns = np.stack([ious[name] for name in TRUTHS], axis=1)
+    exists = ~np.isnan(columns)
+    n = resamples.sums(exists.astype(np.float64))
+    means = resamples.sums(np.where(exists, columns, 0)) / np.where(n > 0, n, np.nan)
     return {f"truth_iou_{name}": mean for name, mean in zip(TRUTHS, means.T, strict=True)}
 
 
@@ -250,20 +255,21 @@ def rank_statistics(
     of_area = pearson(disagreement, area, resamples)
     ranks = {key: _ranked(values) for key, values in measures.items()}
     rank = {key: pearson(values, disagreement, resamples) for key, values in ranks.items()}
-    found = {}
+    by_measure = {}
     for (train_split, name), values in ranks.items():
         rho, with_area = rank[train_split, name], pearson(values, area, resamples)
-        unexplained = np.sqrt((1 - with_area**2) * (1 - of_area**2))
+        unexplained = (1 - with_area**2) * (1 - of_area**2)
+        unexplained = np.where(unexplained > NO_SPREAD, unexplained, np.nan)
         statistics = {
             "people_rank": rho,
-            "people_rank_area": (rho - with_area * of_area) / unexplained,
+            "people_rank_area": (rho - with_area * of_area) / np.sqrt(unexplained),
             "people_margin": rho - rank["", BASELINE],
         }
         for statistic, peer in zip(AMONG_REASONS, TASK_AMBIGUITY.get(name, ()), strict=False):
             if (train_split, peer) in rank:
                 statistics[statistic] = rho - rank[train_split, peer]
-        found[train_split, name] = _with_p(statistics, name, resamples)
-    return found
+        by_measure[train_split, name] = _with_p(statistics, name, resamples)
+    return by_measure
 
 
 def pearson(x: Values, y: Values, resamples: bootstrap.Resamples) -> bootstrap.Resampled:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from pipeline.scenes.scene import draw_scene
 from pipeline.seeds import derive_seed
 from stages import prepare
 from storage.coco_writer import write_coco
+from storage.datasets.object_records import SplitRecords
+from storage.datasets.readers import collect
 from storage.folders import sha256_file
 from storage.paths import objects_path
-from storage.rle import decode_rle
+from storage.rle import decode_rle, encode_rle
 from storage.split.object_table import ObjectTable, read_objects
 from tests.fixtures.bsds500 import quarters, speckled, write_bsds500
 from tests.fixtures.settings import view_settings, write_settings
@@ -229,3 +232,22 @@ def test_the_segment_of_each_person_around_a_click_is_kept_and_no_cell_depends_o
     rows = np.arange(table.n_objects)
     assert table.person_rle[rows, table.annotator].tolist() == table.mask_rle.tolist()
     assert replace(table, person_rle=None).digest == table.digest
+
+
+def test_the_segment_at_hand_is_the_object_where_its_person_has_a_smaller_one(
+    run_prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = write_bsds500(tmp_path / "nested", [[quarters(), quarters()]])
+    whole, part = np.zeros((2, *quarters().shape), bool)
+    whole[2:9, 2:9] = part[3:8, 3:8] = True
+    segments = tuple((person, encode_rle(mask)) for person in (0, 1) for mask in (whole, part))
+
+    def nested(*arguments: Any, **options: Any) -> SplitRecords:  # noqa: ANN401 - as in collect
+        records = collect(*arguments, **options)
+        item = replace(records.objects[0], mask_rle=encode_rle(whole), annotator=0)
+        return replace(records, objects=(item,), segments=(segments,))
+
+    monkeypatch.setattr(prepare, "collect", nested)
+    table = run_prepare(**place)
+    assert table.person_rle is not None
+    assert table.person_rle.tolist() == [[encode_rle(whole), encode_rle(part)]]

@@ -11,7 +11,16 @@ from scipy import stats
 
 from pipeline.scoring import bootstrap
 from pipeline.scoring.auc import correction_auc
-from pipeline.scoring.people import PEOPLE, PERSON, PLAN, TASK_AMBIGUITY, People, people_scores
+from pipeline.scoring.measures import BASELINE
+from pipeline.scoring.people import (
+    PEOPLE,
+    PERSON,
+    PLAN,
+    TASK_AMBIGUITY,
+    People,
+    people_scores,
+    rank_statistics,
+)
 from pipeline.scoring.scores import names_of
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, trained_masks
 from pipeline.vocabulary import USED
@@ -28,10 +37,12 @@ TRAINED = "coco_train"
 Scores = dict[tuple[Any, ...], tuple[float, float, float]]
 ALONE = 5
 """A click in a segment of one person alone."""
+OF_TWO = 6
+"""A click in the segments of two persons alone."""
 
 
 def draw_people(seed: int = 0) -> People:
-    """People of whom one, at random, has no segment around each click."""
+    """People of whom one, at random, or more have no segment around each click."""
     rng = np.random.default_rng(seed)
     pair_iou = rng.random((N_OBJECTS, N_PERSONS, N_PERSONS))
     pair_iou = (pair_iou + pair_iou.swapaxes(1, 2)) / 2
@@ -40,7 +51,9 @@ def draw_people(seed: int = 0) -> People:
     mask_iou = {model: rng.random((N_OBJECTS, 3, N_PERSONS)) for model in MODELS}
     hand = rng.integers(0, N_PERSONS, N_OBJECTS)
     for click, without in enumerate((hand + rng.integers(1, N_PERSONS, N_OBJECTS)) % N_PERSONS):
-        there = [hand[click]] if click == ALONE else np.delete(np.arange(N_PERSONS), without)
+        others = np.delete(np.arange(N_PERSONS), without)
+        n_others = {ALONE: 0, OF_TWO: 1}.get(click, N_PERSONS)
+        there = [hand[click], *others[others != hand[click]][:n_others]]
         absent = np.setdiff1d(np.arange(N_PERSONS), there)
         pair_iou[click, absent] = pair_iou[click, :, absent] = area[click, absent] = np.nan
         for iou in mask_iou.values():
@@ -112,10 +125,13 @@ def test_masks_and_persons_are_compared_with_each_truth(scores: Scores) -> None:
         by_person = [
             slow_truths(np.where(np.arange(4) == p, np.nan, pairs[p]), hand) for p in others
         ]
-        of_person.append({t: np.nanmean([of[t] for of in by_person]) for t in by_person[0]})
+        of_person.append({t: np.mean([of[t] for of in by_person]) for t in by_person[0]})
     for truth in of_person[0]:
         found = scores["", None, "", "", PERSON, f"truth_iou_{truth}"][1]
-        assert found == pytest.approx(np.mean([of[truth] for of in of_person]))
+        # Where two persons have segments, nobody is left out but these two.
+        ious = [of[truth] for of in of_person if not np.isnan(of[truth])]
+        assert len(ious) == len(of_person) - (truth == "left_out")
+        assert found == pytest.approx(np.mean(ious))
 
 
 def test_measures_are_correlated_with_disagreement_by_ranks(scores: Scores) -> None:
@@ -193,8 +209,24 @@ def test_clicks_without_agreement_count_in_no_resample() -> None:
     np.testing.assert_array_equal(
         kept.n_drawn[:, kept.group], RESAMPLES.n_drawn[:, RESAMPLES.group[is_there]]
     )
+    three_images = RESAMPLES.of(np.arange(N_OBJECTS) < 9)
+    assert three_images.n_objects.min() > 0  # some draws had none of these
+    assert 1 < len(three_images) < len(RESAMPLES)
     two_images = replace(RESAMPLES, group=GROUP).of(np.arange(N_OBJECTS) < 6)
     assert (two_images.n_groups, len(two_images)) == (2, 1)
+
+
+def test_what_few_or_equal_ranks_do_not_tell_is_nan_and_never_sure() -> None:
+    few = np.arange(N_OBJECTS) >= N_OBJECTS - 4
+    people, resamples = PEOPLE_AROUND.of(few), bootstrap.resample_groups(np.arange(4), 60, seed=0)
+    by_area = people.log_area
+    measures = {
+        ("", name): values for name, values in {BASELINE: by_area, "h_a": 0 * by_area}.items()
+    }
+    of = rank_statistics(measures, people, resamples)
+    assert np.isnan(of["", BASELINE]["people_rank_area"]).all()
+    assert np.isnan(of["", "h_a"]["people_rank"]).all()
+    assert [of["", "h_a"][name][0] for name in of["", "h_a"] if name.endswith("_p")] == [1] * 3
 
 
 def test_the_plan_in_the_docs_has_the_hypotheses_that_are_tested() -> None:
