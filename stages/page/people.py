@@ -33,7 +33,7 @@ def verdicts(scores: pd.DataFrame, train_split: str) -> pd.DataFrame:
     is_p = scores["statistic"][is_planned].str.endswith("_p")
     by_test = planned[~is_p].groupby(_TEST, sort=False)
     rows = planned[~is_p & planned["seed"].isna()].set_index(_TEST)[["value", "low", "high"]]
-    rows["p"] = planned[is_p].fillna({"value": 1}).groupby(_TEST)["value"].max()
+    rows["p"] = planned[is_p].groupby(_TEST)["value"].max()
     is_sure = pd.Series(holm(rows["p"].tolist()), rows.index)
     rows["verdict"] = "cannot tell"
     rows.loc[is_sure & (by_test["low"].min() > 0), "verdict"] = "repeated"

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -15,20 +16,27 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from pipeline.heads.objectives import N_FOLDS, fold_by_group
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.vocabulary import objectives_of
+from pipeline.scoring.auc import correction_auc
+from pipeline.scoring.measures import BY_NAME
+from pipeline.vocabulary import USED, objectives_of
 from stages import extract_train, own_heads, prepare, train, tune
 from stages.cli.heads import app
+from stages.cli.heads_fit import _settings
 from stages.extraction import models
 from stages.predictor.loading import load_predictor
-from stages.predictor.model_choice import OF_USERS
+from stages.predictor.model_choice import OF_USERS, choose_model
+from stages.settings.signatures import train_settings
+from stages.training.data import group_index
 from storage.coco_writer import write_coco
 from storage.errors import DataError
 from storage.folders import sha256_file
 from storage.head_files.guarantees import choices_of, errors_of
 from storage.head_files.head_file import UNTESTED, HeadFile, head_set_path, read_head_file
+from storage.split.split_cells import open_cells
 from tests.fixtures.predictors import built_mini
 from tests.fixtures.settings import write_settings
 
@@ -133,6 +141,62 @@ def test_what_is_printed_of_held_out_images_is_what_the_file_says(fitted: Fitted
     assert sum("relative AUC over" in label for label in printed) == 6
     page = (fitted.folder / "my.safetensors.html").read_text("utf-8")
     assert all(label in page for label in printed)
+
+
+def test_heads_that_knew_each_held_out_mask_would_gain_what_its_score_lacks(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fitted.folder)
+    choice = choose_model(None, None, weights=None, device="auto", images=Path("data/shapes"))
+    monkeypatch.chdir("my.safetensors.work")
+    expected = train_settings(_settings(choice, None), "scenes", ["tiny"], ["box"])
+    cells = open_cells("scenes", expected)
+    (cell,) = cells.identity.values()
+    group, proposals = group_index(cells.table), cell.proposals("box")
+    rows = {fold: fold_by_group(group, own_heads.SEED, fold)[1] for fold in range(N_FOLDS)}
+    own, iou = OF_USERS.own_objective("tiny"), proposals.judged_iou(USED)
+
+    def knowing(fold: dict[str, int], inputs: np.ndarray) -> dict[str, np.ndarray]:
+        right = iou[rows[fold["fold"]]]
+        assert len(right) == len(inputs)
+        return {name: right if name == own else 0 * right for name in OF_USERS.objectives(["tiny"])}
+
+    gain = SimpleNamespace(prompt="box", gain=0.0, low=0.0, high=0.0)
+    monkeypatch.setattr(own_heads, "weights_by_fold", lambda _: {k: {"fold": k} for k in rows})
+    monkeypatch.setattr(own_heads, "predict", knowing)
+    monkeypatch.setattr(own_heads, "held_out_evidence", lambda *_: ([gain], []))
+    figures, _ = own_heads._held_out(cells, OF_USERS, {}, "box")
+    sam_score = proposals.judged_sam_score(USED)
+    stability = cell.scores("stability_score")[:, cell.signature["prompts"].index("box")]
+    stable = sam_score * proposals.of_judged(stability, USED).astype(float)
+    for rival, score in (("sam_score", sam_score), ("stable_score", stable)):
+        symbol = BY_NAME[rival].symbol
+        relative = correction_auc(iou, np.ones(len(iou)), 1 - score).relative
+        figure = figures[f"segmentation: relative AUC over {symbol}"]
+        assert figure[0] == pytest.approx(100 * (1 - relative))
+    assert figures["expected less true IoU"][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("spread", "sentence"),
+    [
+        (0.0, "More images would help: heads of half the images lose 20.0 (20.0 to 20.0) points of"),
+        (0.3, "More images may or may not help: heads of half the images lose 20.0 ("),
+    ],
+)
+def test_more_images_help_if_heads_of_half_of_them_surely_rank_worse(
+    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spread: float, sentence: str
+) -> None:
+    ends = spread * np.array([0, *np.linspace(-1, 1, 40)])
+
+    def held_out(*arguments: Any) -> tuple[dict[str, Any], np.ndarray]:  # noqa: ANN401
+        is_halved = all(heads.is_halved for heads in arguments[2])
+        return {}, 0.5 + 0 * ends if is_halved else 0.7 + ends
+
+    shutil.copytree(fitted.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own_heads, "_held_out", held_out)
+    assert sentence in heads_fit("--prompt", "box").stdout
 
 
 def test_the_heads_answer_and_know_what_they_learned(fitted: Fitted) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, chdir, nullcontext
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import pytest
 from pipeline.heads.kinds import HeadSet, OneCycle
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, set_inputs
+from pipeline.heads.training import Rows, TrainedHead
 from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen
 from stages.executor.tasks import Run
@@ -85,6 +86,30 @@ def test_workers_train_the_same_heads_and_read_each_set_once(
         for trained, by_objective in heads.items():
             for name, head in by_objective.items():
                 np.testing.assert_equal(astuple(found[one][trained][name]), astuple(head))
+
+
+def test_halved_heads_learn_from_half_of_the_images_that_are_not_held_out(
+    cells: CellsToOpen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[list[set[int]]] = []
+
+    def noted(data: TrainingSet, rows: Rows, *_: object, **__: object) -> dict[str, TrainedHead]:
+        groups.append([set(data.group[part]) for part in (rows.train, rows.validation)])
+        assert np.isin(data.group, [*groups[-1][0]]).sum() == len(rows.train)
+        return {}
+
+    monkeypatch.setattr(fit, "train_heads", noted)
+    (head_set, heads), *_ = TODO.items()
+    validated = [head for head in heads if not head.is_final]
+    halved = [replace(head, is_halved=True) for head in validated]
+    list(fit_sets(cells, {head_set: [*validated, *halved]}, ExecutorParams(n_threads=1)))
+    for (rest, held_out), (half, of_half) in zip(
+        groups[: len(halved)], groups[len(halved) :], strict=True
+    ):
+        assert held_out == of_half
+        assert not rest & held_out
+        assert half < rest
+        assert len(half) == len(rest) // 2
 
 
 @pytest.mark.usefixtures("travelling")
