@@ -38,11 +38,7 @@ def main(split: str, kind: str) -> None:
         name: read_tuning(tuning_path(split, kind, name)) for name in objectives_of(params.models)
     }
     first_seed, *further_seeds = params.train.seeds
-    sets = head_sets(
-        params.ablations,
-        kinds=(kind,),
-        further_seeds=tuple(further_seeds),
-    )
+    sets = head_sets(params.ablations, kinds=(kind,), further_seeds=tuple(further_seeds))
     seeds = {head_set: first_seed if head_set.seed is None else head_set.seed for head_set in sets}
     judging_seed = _judging_seed(split, tunings)
     todo = {

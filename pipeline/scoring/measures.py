@@ -1,4 +1,4 @@
-"""The table of measures, from which scores, report tables, figures, plots and docs follow."""
+"""The table of measures, from which scores, report tables, figures and docs follow."""
 
 from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, replace

@@ -47,7 +47,12 @@ Each combination is tested for every model, and Holm's procedure takes all tests
 was written down before people's segments were compared with these models on the test photographs.
 """
 
-PLANNED: Final = (
+PEOPLE: Final = (
+    Statistic("people_agreement", "agreement", "mean IoU of two persons' segments around a click"),
+    *(
+        Statistic(f"truth_iou_{name}", f"IoU, {name.replace('_', ' ')}", f"mean IoU with {meaning}")
+        for name, meaning in TRUTHS.items()
+    ),
     Statistic(
         "people_rank", "ρ", "Spearman's correlation of the measure with people's disagreement"
     ),
@@ -75,16 +80,6 @@ PLANNED: Final = (
         )
         for name, meaning in TRUTHS.items()
     ),
-)
-"""The statistics of ``PLAN``."""
-
-PEOPLE: Final = (
-    Statistic("people_agreement", "agreement", "mean IoU of two persons' segments around a click"),
-    *(
-        Statistic(f"truth_iou_{name}", f"IoU, {name.replace('_', ' ')}", f"mean IoU with {meaning}")
-        for name, meaning in TRUTHS.items()
-    ),
-    *PLANNED,
     *(
         Statistic(f"{name}_p", "p", f"p-value that `{name}` is 0", better="", unit="")
         for name in PLAN

@@ -180,7 +180,10 @@ def test_heads_that_knew_each_held_out_mask_would_gain_what_its_score_lacks(
 @pytest.mark.parametrize(
     ("spread", "sentence"),
     [
-        (0.0, "More images would help: heads of half the images lose 20.0 (20.0 to 20.0) points of"),
+        (
+            0.0,
+            "More images would help: heads of half the images lose 20.0 (20.0 to 20.0) points of",
+        ),
         (0.3, "More images may or may not help: heads of half the images lose 20.0 ("),
     ],
 )
