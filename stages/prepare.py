@@ -125,10 +125,10 @@ def _around_clicks(
     for number, (image, segments) in enumerate(zip(records.images, records.segments, strict=True)):
         x, y = points[index == number].T.astype(np.int64)
         around += smallest_around(segments, x * image.height_px + y, n_persons)
-    person_rle = np.array(around, object)
-    annotators = [item.annotator for item in records.objects]
-    person_rle[np.arange(len(index)), annotators] = [item.mask_rle for item in records.objects]
-    return person_rle
+    for by_person, item in zip(around, records.objects, strict=True):
+        assert item.annotator is not None
+        by_person[item.annotator] = item.mask_rle
+    return np.array(around, object)
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
