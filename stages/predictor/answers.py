@@ -237,7 +237,7 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         records = generator.generate(rgb)
-        covered = covered_shares([record["segmentation"] for record in records], image.annotated)
+        covered = covered_shares([record["segmentation"] for record in records], image.annotated or ())
         return [
             _everything_result(image, record)
             for record, share in zip(records, covered, strict=True)
@@ -265,7 +265,7 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         "uncertainty": {
             "sam_score": record["predicted_iou"],
             # A good mask beside all annotations is a reason to doubt that they are complete.
-            **({"doubt": record_score(record)} if image.annotated else {}),
+            **({} if image.annotated is None else {"doubt": record_score(record)}),
             **{name: record[name] for name in copied},
         },
     }

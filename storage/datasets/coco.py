@@ -206,8 +206,8 @@ class PromptedImage:
     image_id: int | str
     image: ImageRecord
     prompts: tuple[CocoPrompt, ...]
-    annotated: tuple[str, ...] = ()
-    """Compressed RLE of each annotated mask; empty unless the prompt kind is ``overlooked``."""
+    annotated: tuple[str, ...] | None = None
+    """Compressed RLE of each annotated mask; None unless the prompt kind is ``overlooked``."""
 
     @property
     def entry(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ function because(answer) {
 
 const capital = (words) => `${words[0].toUpperCase()}${words.slice(1)}`;
 
-const sentence = (words) => `${capital(words)}.`;
+export const sentence = (words) => `${capital(words)}.`;
 
 function titled(number, isOneOfSeveral) {
   byId("advice-title").textContent = isOneOfSeveral ? `Advice on object ${number}` : "Advice";

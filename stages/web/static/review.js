@@ -3,7 +3,7 @@
 import { ask, askJson, Waiting } from "./requests.js";
 import { byId, isRefused, showBusy, tell } from "./status.js";
 import { Editor, element } from "./editor.js";
-import { gainWords, placeOf, scoreOf } from "./panel.js";
+import { gainWords, placeOf, scoreOf, sentence } from "./panel.js";
 
 const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
@@ -187,7 +187,7 @@ function changed() {
   byId("words").textContent = isOwn ? current.words : `${score} ${iou}${gain && `, ${gain}`}`;
   byId("because").textContent = isOwn ? becauseOf(current) : `Mask ${chosen + 1} of ${answer.proposals.length} of the model: Keep takes it.`;
   const caution = isOwn ? current.caution : answer.caution;
-  byId("caution").textContent = caution ?? "";
+  byId("caution").textContent = caution ? sentence(caution) : "";
   byId("caution").hidden = !caution;
 }
 
