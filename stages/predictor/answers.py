@@ -237,7 +237,8 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         records = generator.generate(rgb)
-        covered = covered_shares([record["segmentation"] for record in records], image.annotated or ())
+        masks = [record["segmentation"] for record in records]
+        covered = covered_shares(masks, image.annotated or ())
         return [
             _everything_result(image, record)
             for record, share in zip(records, covered, strict=True)
