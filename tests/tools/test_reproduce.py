@@ -122,6 +122,7 @@ def test_archives_of_another_content_are_refused_in_words(
 ) -> None:
     annotations, images = reproduce.ARCHIVES
     monkeypatch.setattr(reproduce, "ARCHIVES", (images, annotations))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
     with pytest.raises(SystemExit):
         main(["--from", address, "--device", "cpu"])
     line = capsys.readouterr().err.splitlines()[-1]
