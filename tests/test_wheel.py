@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from pipeline.sam.families import EMBEDDED, models_of
+from pipeline.sam.families import EMBEDDED
 from tests.fixtures.dvc_stages import PACKAGES, ROOT, tracked_files
 from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
@@ -98,8 +98,7 @@ def test_its_models_load_and_its_commands_run(installed: Path, tmp_path: Path) -
     photo = installed.parent / "photo.png"
     Image.fromarray(drawn()).save(photo)
     asked = f"predict {photo} --click 120,80"
-    verify = [f"checkpoints verify {family}" for family in EMBEDDED]
-    commands = [*verify, "--help", "heads info", asked]
+    commands = ["--help", "heads info", asked]
     told = json.loads(
         run(
             [sys.executable, "-c", PROGRAM],
@@ -112,9 +111,6 @@ def test_its_models_load_and_its_commands_run(installed: Path, tmp_path: Path) -
     said = told["said"]
     assert said["--help"][0] == said["heads info"][0] == said[asked][0] == 0, said[asked]
     assert "\nH_A " in said[asked][1]
-    for family, command in zip(EMBEDDED, verify, strict=True):
-        assert said[command][0] == 0
-        assert said[command][1].count(" intact") == len(models_of(family))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,14 +121,15 @@ def test_pip_brings_a_damaged_file_back_with_the_option_that_the_message_names(
     run([sys.executable, "-m", "venv", "--without-pip", str(root)], cwd=tmp_path)
     python = str(root / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps"]
-    verify = [python, "-m", "stages.cli", "checkpoints", "verify", "mini"]
+    check = "from storage.checkpoints.weights import verified_weights as v; v('mini', 'tiny')"
+    verify = [python, "-c", check]
     environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}  # the requirements
 
     def faults() -> list[str]:
         done = subprocess.run(
             verify, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-        faults = done.stderr.splitlines()
+        faults = done.stderr.splitlines()[-1:]
         assert done.returncode == bool(faults), done.stdout
         return faults
 

@@ -26,13 +26,11 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         "fill": "Compute missing shards of cells; `dvc repro` publishes them.",
         "run": "Run the stages of dvc.yaml in order, without DVC.",
-        "report": (
-            "Print a summary of the results and the path of their page; --open shows the page."
-        ),
+        "report": "Print a summary of the results and the path of their page.",
     },
     "Files": {
         "cache": "List, check, repair, send and describe stores.",
-        "checkpoints": "Download and check weights of models.",
+        "checkpoints": "Download weights of models.",
         "heads": "Fit, show, export, download and describe heads.",
     },
     "This machine": {

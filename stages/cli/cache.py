@@ -1,9 +1,6 @@
-"""``usam cache``: lists, verifies, repairs, sends and describes stores.
+"""``usam cache``: lists, verifies, repairs, sends and describes stores, and cleans the pool."""
 
-It also puts shards of stores into the pool, and removes shards from the pool.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +12,6 @@ from stages.cli.fill import assigned_shards
 from stages.cli.listing import ls
 from stages.cli.repair import repair, store_faults
 from stages.extraction.cells import on_devices
-from stages.filling.fill_cells import adopt_outputs, fitting
 from stages.filling.plans import all_cells
 from stages.program.main import reported_errors
 from stages.program.progress import counting, progress
@@ -24,11 +20,8 @@ from stages.settings.params import Params, read_params
 from storage.errors import counted, printable
 from storage.files.addresses import is_address
 from storage.paths import POOL
-from storage.pool.adoption import recorded_stores
-from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
 from storage.pool.dvc_remote import push
-from storage.split.cell_name import CellName
 from storage.store.checks import find_stores
 
 app = typer.Typer(
@@ -47,13 +40,7 @@ AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder 
 
 
 @app.command("verify")
-def verify_command(
-    where: AnyStore,
-    *,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Compare the sizes of files only.")
-    ] = False,
-) -> None:
+def verify_command(where: AnyStore) -> None:
     """Check every file of a store, or of all stores in a folder, against the store's manifest.
 
     Print each file that is damaged, missing or not in the manifest; exit 1 if there are any.
@@ -65,7 +52,7 @@ def verify_command(
         try:
             with progress(f"verify {where}", len(paths), unit="stores") as advance:
                 for store in counting(paths, advance):
-                    damages[store] = store_faults(store, quick=quick)
+                    damages[store] = store_faults(store)
         finally:
             if damages:
                 print(_verdict(damages))
@@ -114,40 +101,20 @@ def push_command(
         print(f"{pushed.remote} has {n_files} of dvc.lock; {pushed.n_sent} were sent{repaired}")
 
 
-@app.command("adopt")
-def adopt_command() -> None:
-    """Put the shards of published cells into the pool.
-
-    Do this before you remove outputs whose shards you want to keep. `usam fill` and `dvc repro`
-    also do it, for the cells that they fill.
-    """
-    with reported_errors():
-        n_shards = sum(adopt_outputs(cells) for _, cells in _cells(read_params()))
-    print(f"{counted(n_shards, 'shard')} put into {POOL}")
-
-
 @app.command("clean")
 def clean_command(
     *, yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False
 ) -> None:
-    """Remove shards from the pool that no cell of params.yaml uses, or that DVC's cache has.
-
-    They are listed first. A shard that DVC's cache has, in a store of dvc.lock, comes back when a
-    cell needs it; a shard that no cell uses is lost.
-    """
+    """Remove shards from the pool that no cell of params.yaml uses; they are listed first."""
     with reported_errors():
-        removable = find_removable(*_used_and_held(read_params()))
+        removable = find_removable(_used(read_params()))
     if not removable:
-        print(f"every shard in {POOL} is used, and no published store has it")
+        print(f"every shard in {POOL} is used")
         return
     for folder in removable:
-        reasons = {
-            "that no cell of params.yaml uses": folder.n_unused,
-            "that published stores have": folder.n_held,
-        }
-        shards = [f"{counted(n, 'shard')} {reason}" for reason, n in reasons.items() if n]
-        print(f"{folder.description}: {' and '.join(shards) or 'files without a shard'}")
-    n_shards = counted(sum(folder.n_unused + folder.n_held for folder in removable), "shard")
+        unused = f"{counted(folder.n_unused, 'shard')} that no cell of params.yaml uses"
+        print(f"{folder.description}: {unused if folder.n_unused else 'files without a shard'}")
+    n_shards = counted(sum(folder.n_unused for folder in removable), "shard")
     size = bytes_text(sum(folder.n_bytes for folder in removable))
     if not yes:
         typer.confirm(f"Remove {n_shards}, {size}?", abort=True)
@@ -156,26 +123,10 @@ def clean_command(
     print(f"removed {n_shards}, {size}")
 
 
-def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set[str]]]:
-    """Names of shards that cells of the settings use, and of shards that DVC's cache has.
-
-    Both are by the shards' folder in the pool. DVC's cache has a shard if ``dvc.lock`` records the
-    stores of its cell, they fit the settings, and no file of them is missing or cut short.
-    """
+def _used(params: Params) -> dict[Path, set[str]]:
+    """Names of the shards that cells of the settings use, by the shards' folder in the pool."""
     used: dict[Path, set[str]] = {}
-    held: dict[Path, set[str]] = {}
-    for name, cells in _cells(params):
-        for cell in cells.values():
-            used.setdefault(cell.folder, set()).update(cell.split.names)
-        # Not the outputs in the workspace: DVC removes outputs before it runs a stage again.
-        with recorded_stores(name.outputs) as paths:
-            fit = fitting(cells, paths) if paths else None
-            if fit and not any(store.faulty for store in fit[0].stores.values()):
-                held.setdefault(fit[1].folder, set()).update(fit[0].shard_names)
-    return used, held
-
-
-def _cells(params: Params) -> Iterator[tuple[CellName, dict[str, Cell]]]:
-    """Yield the name of each cell of the settings, and the cell on each device."""
     for name, split, _ in assigned_shards(all_cells(params), params):
-        yield name, on_devices(name, params.extract, split)
+        for cell in on_devices(name, params.extract, split).values():
+            used.setdefault(cell.folder, set()).update(cell.split.names)
+    return used

@@ -1,4 +1,4 @@
-"""``usam checkpoints``: downloads weights of models and checks them."""
+"""``usam checkpoints``: downloads weights of models."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,16 +7,13 @@ from typing import Annotated, Final
 import typer
 
 from pipeline.sam.families import FAMILIES
-from stages.cli.columns import aligned
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from storage.checkpoints import weights
 
 MB: Final = 1_000_000
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of models."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Download weights of models.")
 
 
 @app.command()
@@ -43,25 +40,6 @@ def fetch(
         print(f"licence of the weights: {licence}")
 
 
-@app.command()
-def verify(
-    family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
-) -> None:
-    """Check the sha256 of weights on this machine; exit 1 if a file is damaged.
-
-    Weights that are not here are listed as missing, which is no fault.
-    """
-    with reported_errors():
-        families = FAMILIES if family is None else (family,)
-        records = [record for name in families for record in weights.checkpoints(name)]
-        states = [weights.state(record) for record in records]
-    print(_table(records, states))
-    with reported_errors():
-        for record, state in zip(records, states, strict=True):
-            if state == "damaged":
-                weights.verified_weights(record.family, record.model)
-
-
 def download_bar(label: str, size_bytes: int, stack: ExitStack) -> Callable[[int], None]:
     """Function that advances a progress bar in MB by numbers of downloaded bytes.
 
@@ -82,11 +60,3 @@ def download_bar(label: str, size_bytes: int, stack: ExitStack) -> Callable[[int
 
 def _mb(n_bytes: int) -> int:
     return -(-n_bytes // MB)
-
-
-def _table(records: list[weights.Checkpoint], states: list[weights.State]) -> str:
-    rows = [("family", "model", "file", "MB", "state")]
-    for record, state in zip(records, states, strict=True):
-        size = f"{record.size_bytes / MB:.0f}"
-        rows.append((record.family, record.model, str(record.path), size, state))
-    return aligned(rows, right={3})

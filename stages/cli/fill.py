@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from stages.cli.plan import lacking_table
 from stages.filling.fill_cells import Wanted, chosen, device_of, lacking
 from stages.filling.fill_cells import fill as fill_all
-from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
+from stages.filling.plans import all_cells, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
@@ -31,20 +30,13 @@ Globs = Annotated[
         help="Cells, as split/model/view or split/model/embeddings; all by default.",
     ),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what is missing and why; run nothing.")
-]
 Range = Annotated[
     str,
     typer.Option(metavar="I/N", help="Of all shards, the I-th of N parts: for job arrays."),
 ]
 
 
-def fill(
-    globs: Globs = None,
-    dry_run: DryRun = False,  # noqa: FBT002 - typer's options
-    shard_range: Range = "1/1",
-) -> None:
+def fill(globs: Globs = None, shard_range: Range = "1/1") -> None:
     """Compute missing shards of cells; `dvc repro` publishes them.
 
     `executor` in params.yaml says who computes. Run any number of these commands at a time, on any
@@ -56,13 +48,7 @@ def fill(
     with reported_errors(), stoppable(progress, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)
-        wanted_shards = parse_range(shard_range)
-        if dry_run:
-            assigned = assigned_shards(names, params, wanted_shards)
-            plans = [plan_cell(*cell, params) for cell in assigned]
-            print(lacking_table(plans, params.extract))
-            return
-        wanted = choose(names, params, wanted_shards)
+        wanted = choose(names, params, parse_range(shard_range))
         n_lacking = [len(shards) for shards in lacking(wanted).values()]
         images = {split: place.images for split, place in params.splits.items()}
         failed = fill_all(wanted, images, params.extract, params.executor)

@@ -1,4 +1,4 @@
-"""``usam heads``: fits, shows, exports, imports, downloads and describes head files."""
+"""``usam heads``: fits, shows, exports, downloads and describes head files."""
 
 import re
 import sys
@@ -11,7 +11,6 @@ import typer
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.heads.training_images import TrainingImages
-from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cards.readme import heads_card
 from stages.cli.checkpoints import download_bar
@@ -98,21 +97,6 @@ def fetch(
                 published_heads.fetch(head, advance=bar)
         file = published_heads.published_file(family)
         joined = read_published(published_heads.FOLDER / family, family)
-        head_file.write_head_file(file, joined)
-    print(_written(file, len(joined.weights)))
-
-
-@app.command("import")
-def import_published(
-    folder: Annotated[Path, typer.Argument(help="Folder of nine heads, <name>/model.pth each.")],
-    file: Annotated[Path, typer.Argument(help="File to write.")],
-    family: Annotated[str, typer.Option(help="Family of the models that they learned from.")],
-) -> None:
-    """Join the nine heads of UncertainSAM's authors into a head file, which predictors read."""
-    with reported_errors():
-        check_output(file, head_file.BEGINS)
-        check_known("family", family, FAMILIES)
-        joined = read_published(folder, family)
         head_file.write_head_file(file, joined)
     print(_written(file, len(joined.weights)))
 

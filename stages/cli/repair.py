@@ -148,14 +148,13 @@ def _fault(output: Path, maker: Step | None) -> tuple[str, str] | None:
     return fault, maker.name if maker else ""
 
 
-def store_faults(store: str | Path, *, quick: bool = False) -> dict[str, str]:
+def store_faults(store: str | Path) -> dict[str, str]:
     """Fault of each damaged file of a store; an unreadable store has one in its metadata.
 
-    With ``quick``, only sizes of files are compared. A store at an address that cannot be reached
-    is an error.
+    A store at an address that cannot be reached is an error.
     """
     try:
-        return damaged_files(store, sizes_only=quick)
+        return damaged_files(store)
     except (StoreError, OSError) as error:
         if is_address(store):
             raise  # a store that cannot be reached is not damaged

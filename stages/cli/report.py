@@ -1,12 +1,10 @@
 """``usam report``: prints a summary of the results, and the path of the results' page."""
 
-import webbrowser
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import pandas as pd
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,11 +23,9 @@ from storage.paths import PAGE, RESULTS, results_dir
 CHOICE: Final = "choice"
 """Entry of the column ``choice`` of ``scores.csv`` for masks with the highest calibrated gain."""
 
-Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
-
-def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
-    """Print a summary of the results and the path of their page; --open shows the page.
+def report() -> None:
+    """Print a summary of the results and the path of their page.
 
     Exit 1 if the page was not written yet.
     """
@@ -42,8 +38,6 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
             for split in params.eval_splits
         }
         print_summary(results, params.report.chosen_on, params.report.paper)
-        if to_open and not webbrowser.open(PAGE.absolute().as_uri()):
-            raise DataError(f"a browser must be installed to open {PAGE}, got none")
 
 
 def print_summary(

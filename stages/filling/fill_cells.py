@@ -294,29 +294,26 @@ def chosen(
     return choose_device(cells, find_device)
 
 
-def adopt_outputs(cells: Mapping[str, Cell]) -> int:
-    """Take shards that the pool lacks from a cell's published outputs; return their number.
+def adopt_outputs(cells: Mapping[str, Cell]) -> None:
+    """Take shards that the pool lacks from a cell's published outputs.
 
     Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
     are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
     ``cells`` is the cell on each device that its settings allow; outputs belong to one device.
     """
     if not cells or not all(cell.lacking() for cell in cells.values()):
-        return 0
+        return
     with published_stores(next(iter(cells.values())).name.outputs) as paths:
-        return adopt_fitting(cells, paths) if paths else 0
+        if paths:
+            adopt_fitting(cells, paths)
 
 
-def adopt_fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> int:
-    """Take shards that the pool lacks from stores, see ``fitting``; return their number."""
-    fit = fitting(cells, paths)
-    if fit is None:
-        return 0
-    published, cell = fit
-    n_shards, faults = adopt(cell, published)
-    for shard, fault in faults.items():
-        _note_again(shard, cell, fault)
-    return n_shards
+def adopt_fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> None:
+    """Take shards that the pool lacks from stores, see ``fitting``."""
+    if fit := fitting(cells, paths):
+        published, cell = fit
+        for shard, fault in adopt(cell, published).items():
+            _note_again(shard, cell, fault)
 
 
 def fitting(cells: Mapping[str, Cell], paths: Mapping[str, Path]) -> tuple[OpenCell, Cell] | None:

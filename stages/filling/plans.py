@@ -109,10 +109,7 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
             sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
         except ValueError as error:
             raise DataError(str(error)) from error
-    plans = [
-        plan_cell(cell, prepared, frozenset(cell.rows(prepared).names), params)
-        for cell in cells_of(split, params)
-    ]
+    plans = [plan_cell(cell, prepared, params) for cell in cells_of(split, params)]
     return plans, [note for note in (note, _images_note(split, params)) if note]
 
 
@@ -131,14 +128,12 @@ def _images_note(split: str, params: Params) -> str:
     )
 
 
-def plan_cell(
-    name: CellName, split: ShardedTable, assigned: frozenset[str], params: Params
-) -> FillPlan:
+def plan_cell(name: CellName, split: ShardedTable, params: Params) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
-    Shards in outputs of the same settings are not missing, and only shards named in ``assigned``
-    count. Workers are not asked for their device: of two devices, the one with more shards in the
-    pool counts. Outputs that are only in DVC's cache count as missing.
+    Shards in outputs of the same settings are not missing. Workers are not asked for their device:
+    of two devices, the one with more shards in the pool counts. Outputs that are only in DVC's
+    cache count as missing.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:
@@ -152,7 +147,7 @@ def plan_cell(
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
     adopted = frozenset(fit[0].shard_names if fit else ())
-    todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
+    todo = [shard for shard in lacking if shard not in adopted]
     n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
     return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)
 

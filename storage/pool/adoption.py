@@ -63,7 +63,7 @@ def open_published(paths: Mapping[str, Path]) -> OpenCell:
     return cell
 
 
-def adopt(cell: Cell, published: OpenCell) -> tuple[int, dict[int, str]]:
+def adopt(cell: Cell, published: OpenCell) -> dict[int, str]:
     """Put the shards that the pool lacks for ``cell`` from published stores into the pool.
 
     The stores must have the settings of ``cell``: ``Cell.difference`` says it, and it is not
@@ -71,8 +71,7 @@ def adopt(cell: Cell, published: OpenCell) -> tuple[int, dict[int, str]]:
 
     Returns
     -------
-    Number of shards put into the pool, and the error message about each damaged shard by the
-    shard's index in the stores.
+    The error message about each damaged shard, by the shard's index in the stores.
     """
     lacking = set(cell.lacking())
     shards = [i for i, name in enumerate(published.shard_names) if name in lacking]
@@ -83,7 +82,7 @@ def adopt(cell: Cell, published: OpenCell) -> tuple[int, dict[int, str]]:
     faults: dict[int, str] = {}
     for _, of_chunk in groupby(shards, lambda i: i // n_together):
         faults |= _adopt(cell, published, list(of_chunk))
-    return len(shards) - len(faults), faults
+    return faults
 
 
 def _adopt(cell: Cell, published: OpenCell, shards: Sequence[int]) -> dict[int, str]:

@@ -18,7 +18,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -375,15 +374,5 @@ def subfolder(folder: Path, name: str) -> Path:
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards in one folder of the pool; none if there is no such folder.
-
-    Files that an earlier version has put into the folder itself go to their subfolders first.
-    """
-    flat = [path for path in folder.glob("*.*") if path.suffix in {NPZ, MASKS, LEVEL}]
-    for path in sorted(
-        flat, key=lambda path: path.suffix == NPZ
-    ):  # a shard is there if its .npz is
-        subfolder(folder, path.name).mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has moved it
-            path.rename(subfolder(folder, path.name) / path.name)
+    """Names of all shards in one folder of the pool; none if there is no such folder."""
     return {path.stem for path in folder.glob(f"*/*{NPZ}")}

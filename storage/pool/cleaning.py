@@ -25,8 +25,6 @@ class Removable:
     n_unused
         Number of shards that no cell of the current settings uses. If settings change back, they
         are computed again.
-    n_held
-        Number of shards that a published store has, too.
     files
         Files of these shards, and files of masks or levels without an ``.npz`` file, which a killed
         process left.
@@ -34,7 +32,6 @@ class Removable:
 
     folder: Path
     n_unused: int
-    n_held: int
     files: tuple[Path, ...]
 
     @property
@@ -53,30 +50,26 @@ class Removable:
         return str(self.folder)
 
 
-def find_removable(
-    used: Mapping[Path, Collection[str]], held: Mapping[Path, Collection[str]], pool: Path = POOL
-) -> list[Removable]:
+def find_removable(used: Mapping[Path, Collection[str]], pool: Path = POOL) -> list[Removable]:
     """Find files of the pool that may go, by folder.
 
-    These are shards that no cell uses, shards that stores have, too, and files of masks or levels
-    without an ``.npz`` file. Shards that are being written stay. A folder in which nothing is left
-    is listed, too, without files. ``used`` has the names of the shards of the cells in the
-    settings, ``held`` of the shards that published stores have, both by folder in the pool.
+    These are shards that no cell uses, and files of masks or levels without an ``.npz`` file.
+    Shards that are being written stay. A folder in which nothing is left is listed, too, without
+    files. ``used`` has the names of the shards of the cells in the settings, by folder in the pool.
     """
     removable = []
     for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
         begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
         present = names_in(folder)
         unused = present - {*used.get(folder, ())}
-        of_stores = present.intersection(held.get(folder, ())) - unused
-        staying = (present - unused - of_stores) | (begun - present)
+        staying = (present - unused) | (begun - present)
         files = tuple(
             file
             for file in sorted(folder.rglob("*"), key=lambda path: (path.suffix != NPZ, path))
             if file.suffix in {NPZ, MASKS, LEVEL} and file.name.partition(".")[0] not in staying
         )
         if files or not (present or begun):
-            removable.append(Removable(folder, len(unused), len(of_stores), files))
+            removable.append(Removable(folder, len(unused), files))
     return removable
 
 

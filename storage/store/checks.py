@@ -27,36 +27,32 @@ def find_stores(path: Path) -> list[Path]:
     return stores
 
 
-def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
+def damaged_files(where: str | Path) -> dict[str, str]:
     """Find the files of a store that differ from its manifest.
 
     The fault of each damaged file is by the file's name, in the order of the schema, then that of
-    each file that the manifest does not list; empty for an intact store. With ``sizes_only``, only
-    the sizes of files are compared, which finds missing and truncated files. Raises a StoreError if
+    each file that the manifest does not list; empty for an intact store. Raises a StoreError if
     the store is missing, or its metadata are so damaged that no array can be read.
     """
     store = open_store(where)
     order = {array: place for place, array in enumerate(store.arrays)}
     names = sorted(store.manifest, key=lambda name: order.get(name.rpartition("/")[0], -1))
     sizes = store.files.sizes(names)
-    reasons = {name: _fault(store, name, sizes.get(name), sizes_only=sizes_only) for name in names}
+    reasons = {name: _fault(store, name, sizes.get(name)) for name in names}
     reasons |= dict.fromkeys(_strays(store), "not in the manifest")
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
+def _fault(store: Store, name: str, size: int | None) -> str:
     """Describe the fault of a file that the manifest lists; empty text if the file is intact.
 
-    ``size`` is None if the file is missing. With ``sizes_only``, the content is not compared with
-    its digest.
+    ``size`` is None if the file is missing.
     """
     listed = store.manifest[name]
     if size is None:
         return "missing"
     if size != listed.n_bytes:
         return f"{listed.n_bytes} bytes -> {size}"
-    if sizes_only:
-        return ""
     try:
         present = store.files.record(name)
     except StoreError as error:  # raised for a checksum in a ZIP archive

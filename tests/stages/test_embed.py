@@ -217,7 +217,7 @@ def test_a_fill_encodes_each_image_once_and_the_plan_says_what_that_takes() -> N
         run(embed, SPLIT, "tiny")
         run(extract, SPLIT, "tiny", "identity")
         assert len(encoded) == len(SIZES_PX)
-    assert "complete" in usam("fill", "--dry-run", f"{SPLIT}/tiny/embeddings")
+    assert "complete" in usam("plan")
 
 
 def test_a_flipped_bit_of_a_store_is_found_and_repaired() -> None:

@@ -21,7 +21,6 @@ COMMANDS = {
     "review for COCO": ("review", "photos", "--export", "OUT"),
     "review for CVAT": ("review", "photos", "--export", "OUT", "--format", "cvat"),
     "heads export": ("heads", "export", "shapes_train", "OUT"),
-    "heads import": ("heads", "import", "photos", "OUT", "--family", "sam2"),
     "predict": ("predict", "photos/a.png", *CLICK, "--save", "FOLDER"),
     "heads card": ("heads", "card", "heads.safetensors", "--license", "mit", "--to", "FOLDER"),
 }

@@ -1,4 +1,4 @@
-"""``usam cache clean``: what it removes from the pool, and what it leaves there."""
+"""``usam cache clean`` and the pool: what goes, what stays, and what comes back."""
 
 import shutil
 from pathlib import Path
@@ -41,11 +41,11 @@ def usam(*command: str, typed: str = "", status: int = 0) -> list[str]:
 
 
 @pytest.mark.no_cover
-def test_nothing_is_cleaned_that_a_cell_uses_and_no_store_in_dvcs_cache_has() -> None:
+def test_nothing_is_cleaned_that_a_cell_uses() -> None:
     before = files_of(POOL)
     for device in ("cpu", "auto"):
         write_params(device=device)
-        assert usam("clean") == [f"every shard in {POOL} is used, and no published store has it"]
+        assert usam("clean") == [f"every shard in {POOL} is used"]
         assert files_of(POOL) == before
 
 
@@ -74,7 +74,8 @@ def test_shards_of_former_settings_are_listed_and_go_if_the_user_agrees() -> Non
 
 
 @pytest.mark.no_cover
-def test_shards_of_stores_in_dvcs_cache_go_and_come_back() -> None:
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_pool_that_was_removed_comes_back_from_published_stores(*, is_removed: bool) -> None:
     run(extract, *CELL)
     stores = [features_path(*CELL), masks_path(*CELL)]
     stage = {"cmd": "exit 1", "outs": [store.as_posix() for store in stores]}
@@ -82,25 +83,26 @@ def test_shards_of_stores_in_dvcs_cache_go_and_come_back() -> None:
     with Repo.init(no_scm=True) as repo:
         repo.commit(force=True)
     pool, published = files_of(POOL), outputs()
-    for is_removed in (False, True):
-        listing, *_, removed = usam("clean", "--yes")
-        assert listing.endswith(f": {N_SHARDS} shards that published stores have")
-        assert removed.startswith(f"removed {N_SHARDS} shards, ")
-        assert not files_of(POOL)
-        for store in stores if is_removed else ():
-            shutil.rmtree(store)  # as DVC does before it runs a stage again
-        assert usam("adopt") == [f"{N_SHARDS} shards put into {POOL}"]
-        assert files_of(POOL).keys() == pool.keys()
-        with encoded_images() as encoded:
-            run(extract, *CELL)
-        assert not encoded
-        assert outputs() == published
+    shutil.rmtree(POOL)
+    for store in stores if is_removed else ():
+        shutil.rmtree(store)  # as DVC does before it runs a stage again
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert not encoded
+    assert files_of(POOL).keys() == pool.keys()
+    assert outputs() == published
+
+
+@pytest.mark.no_cover
+def test_outputs_are_sent_to_a_remote_by_name() -> None:
+    run(extract, *CELL)
+    stage = {"cmd": "exit 1", "outs": [features_path(*CELL).as_posix()]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": stage}}))
+    with Repo.init(no_scm=True) as repo:
+        repo.commit(force=True)
     lab, n_files = Path("lab").absolute(), sum(map(Path.is_file, Path(".dvc/cache").rglob("*")))
     with Repo() as repo, repo.config.edit() as config:
         config["remote"]["lab"] = {"url": str(lab)}
     assert usam("push", "--remote", "lab") == [
         f"{lab} has {n_files} files of dvc.lock; {n_files} were sent"
     ]
-    listings = [*Path(".dvc/cache").rglob("*.dir")]
-    listings[0].unlink()
-    assert len(usam("clean")) == 1, "DVC's cache lacks a file"

@@ -114,7 +114,7 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
     file = path(*CELL) / ("iou/c.0.0.0" if store == "features" else "mask_code/c.1.0.0.0.0")
     entry = cached_file(md5_of(file))
     if with_pool:  # whose masks are links to what DVC's cache has
-        assert usam("adopt").exit_code == 0
+        run(extract, *CELL)
     entry.chmod(0o644)
     flip(entry)
     entry.chmod(0o444)

@@ -20,7 +20,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
-from tests.fixtures.fill_command import N_SHARDS, NAME, SHARD_OBJECTS, fill, set_executor
+from tests.fixtures.fill_command import N_SHARDS, NAME, SHARD_OBJECTS, fill, plan, set_executor
 
 
 def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -81,10 +81,9 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     assert refused(capsys) == wanted
     assert fill(NAME) == (1, "", f"error: {wanted}\n")
     assert files_of(POOL) == begun
-    assert f"{n_done} of {N_SHARDS} shards done" in fill("--dry-run", NAME)[1]
+    assert f"{n_done} of {N_SHARDS} shards done" in plan()
     write_params(shard_objects=SHARD_OBJECTS, device="cpu")
-    row = fill("--dry-run", NAME)[1].splitlines()[1]
-    assert row.endswith("  missing")
+    assert plan().splitlines()[1].endswith("  missing")
     run(extract, *CELL)
     assert files_of(POOL).items() >= begun.items()
 

@@ -63,9 +63,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Thei
     return heads
 
 
-def join() -> None:
+def join(family: str = "mini") -> None:
     """Write the heads of ``theirs`` as one file."""
-    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), "mini"))
+    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), family))
 
 
 def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
@@ -177,7 +177,7 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 
 @pytest.mark.usefixtures("served")
-def test_the_command_that_a_note_names_fetches_the_heads_that_an_import_would_write() -> None:
+def test_the_command_that_a_note_names_fetches_and_joins_the_heads() -> None:
     assert "`usam heads fetch sam2.1` brings those that" in choose_model("sam2.1").no_heads
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
@@ -185,8 +185,7 @@ def test_the_command_that_a_note_names_fetches_the_heads_that_an_import_would_wr
     assert "GreenAutoML4FAS/UncertainSAM at commit 42226ecd, which states no licence" in (
         result.stderr
     )
-    other = ["import", "theirs", "own.safetensors", "--family", "sam2.1"]
-    assert CliRunner().invoke(app, other).stdout.startswith("own.safetensors: 9 heads, ")
+    join("sam2.1")
     assert choose_model("sam2.1").heads == FETCHED
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card

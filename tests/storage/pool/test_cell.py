@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import MASKS, NPZ, WORK, Cell
+from storage.pool.cell import WORK, Cell
 from storage.split.sharded_table import SHARD_IMAGES, ShardedTable, names_of_rows
 from tests.fixtures.extract_project import files_of
 from tests.fixtures.made_up_cell import (
     MAKER,
-    N_SHARDS,
     SHARD_OBJECTS,
     SPLIT,
     cell_of,
-    compare_shards,
     fill,
-    flatten,
     rows_of,
     split_of,
 )
@@ -269,43 +266,3 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     cell.drop(NAMES[1])
     cell.drop(NAMES[1])
     assert cell.lacking() == [NAMES[1]]
-
-
-@pytest.mark.parametrize("with_masks", [True, False])
-def test_shards_of_an_earlier_pool_without_subfolders_are_moved_and_none_is_lost(
-    tmp_path: Path, with_masks: bool
-) -> None:
-    cell = cell_of(tmp_path, with_masks=with_masks)
-    assert fill(cell) == [0, 1, 2]
-    before = files_of(cell.folder)
-    flatten(cell.folder)
-    assert files_of(cell.folder) != before
-    assert cell.lacking() == []
-    assert files_of(cell.folder) == before
-    assert not compare_shards(cell).faults
-
-
-def test_a_move_that_was_killed_leaves_no_shard_without_its_masks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cell = cell_of(tmp_path)
-    fill(cell)
-    before = files_of(cell.folder)
-    flatten(cell.folder)
-    rename, n_moves = Path.rename, 2 * N_SHARDS
-    for _ in range(n_moves):
-        is_moved: list[Path] = []
-
-        def killed(path: Path, target: Path, moved: list[Path] = is_moved) -> Path:
-            if moved:
-                raise KeyboardInterrupt
-            moved.append(path)
-            return rename(path, target)
-
-        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-            patch.setattr(Path, "rename", killed)
-            cell.lacking()
-        for path in cell.folder.glob(f"*/*{NPZ}"):
-            assert [*path.parent.glob(f"{path.stem}*{MASKS}")]
-    assert cell.lacking() == []
-    assert files_of(cell.folder) == before

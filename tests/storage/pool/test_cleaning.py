@@ -1,4 +1,4 @@
-"""Shards that no cell uses or that stores have go, and no other file of a running fill."""
+"""Shards that no cell uses go, and no other file of a running fill."""
 
 import shutil
 from collections.abc import Collection
@@ -22,9 +22,9 @@ from tests.fixtures.made_up_cell import (
 )
 
 
-def cleaned(cell: Cell, used: Collection[str] = (), held: Collection[str] = ()) -> list[Removable]:
-    """Clean a pool in which cells use, and stores have, these shards of one cell."""
-    removable = find_removable({cell.folder: used}, {cell.folder: held}, cell.pool)
+def cleaned(cell: Cell, used: Collection[str] = ()) -> list[Removable]:
+    """Clean a pool in which cells use these shards of one cell."""
+    removable = find_removable({cell.folder: used}, cell.pool)
     remove(removable)
     return removable
 
@@ -41,32 +41,29 @@ def test_shards_that_no_cell_uses_go_and_free_what_no_store_links(
     files = [path for name in cell.split.names for path in cell.folder.rglob(f"{name}.*")]
     freed = [path for path in files if path.suffix == ".npz" or not has_outputs]
     n_bytes = sum(path.stat().st_size for path in freed)
-    (removable,) = find_removable({}, {}, cell.pool)
-    assert (removable.n_unused, removable.n_held, removable.n_bytes) == (3, 0, n_bytes)
+    (removable,) = find_removable({}, cell.pool)
+    assert (removable.n_unused, removable.n_bytes) == (3, n_bytes)
     assert removable.description == f"mini tiny identity fp32 in {cell.folder}"
     remove([removable])
     assert list(cell.pool.iterdir()) == []
     if has_outputs:
         assert outputs(tmp_path) == before
-    assert not find_removable({}, {}, cell.pool)
+    assert not find_removable({}, cell.pool)
 
 
-def test_used_shards_stay_unless_a_store_has_them(tmp_path: Path) -> None:
+def test_used_shards_stay(tmp_path: Path) -> None:
     extract(tmp_path)
     cell = cell_of(tmp_path, split_of(14))
     assert fill(cell) == [2, 3]
     other = cell_of(tmp_path, precision="bf16")
     fill(other)
     names = cell.split.names
-    of_cell, of_other = cleaned(cell, names[:3], [names[0], names[3], "of a store"])[:2]
-    if of_cell.folder != cell.folder:
-        of_cell, of_other = of_other, of_cell
-    assert (of_cell.n_unused, of_cell.n_held) == (2, 1), "one of a former split, one of the present"
-    assert (of_other.n_unused, of_other.n_held) == (3, 0)
-    assert cell.lacking() == [names[0], names[3]]
-    assert not compare_shards(cell_of(tmp_path, split_of(14))).faults.keys() & {*names[1:3]}
+    n_unused = {folder.folder: folder.n_unused for folder in cleaned(cell, names[:3])}
+    assert n_unused == {cell.folder: 2, other.folder: 3}, "one of a former split, one of this"
+    assert cell.lacking() == [names[3]]
+    assert not compare_shards(cell_of(tmp_path, split_of(14))).faults.keys() & {*names[:3]}
     assert not other.folder.exists()
-    assert not find_removable({cell.folder: names}, {}, cell.pool)
+    assert not find_removable({cell.folder: names}, cell.pool)
 
 
 def halves_of(cell: Cell) -> tuple[Path, Path]:
@@ -100,7 +97,7 @@ def test_files_of_dead_processes_go_and_those_of_living_ones_stay(
     assert not leftover.exists()
     mark.unlink()
     (removable,) = cleaned(cell, cell.split.names)
-    assert (removable.n_unused, removable.n_held, removable.files) == (0, 0, (masks,))
+    assert (removable.n_unused, removable.files) == (0, (masks,))
     assert not masks.exists()
     assert cell.folder.exists() == has_others
 
@@ -120,5 +117,5 @@ def test_a_shard_that_is_finished_while_the_pool_is_cleaned_stays(
     assert not cleaned(cell, cell.split.names)
     assert name not in cell.lacking()
     cell.drop(name)
-    remove([Removable(cell.folder, 0, 0, ())])
+    remove([Removable(cell.folder, 0, ())])
     assert name not in cell.lacking()

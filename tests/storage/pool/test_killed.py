@@ -99,7 +99,7 @@ def test_killed_anywhere_the_next_run_computes_what_does_not_show_to_the_bytes_o
         assert extract(root, versions) == lacking
         assert outputs(root) == wanted, f"killed at operation {moment}"
         assert not list(root.glob("[fm]*/.*")), "what the kill left of stores is swept"
-        remove(find_removable({}, {}, root / "pool"))
+        remove(find_removable({}, root / "pool"))
         assert list((root / "pool").iterdir()) == []
 
 

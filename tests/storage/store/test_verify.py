@@ -81,18 +81,15 @@ def test_a_file_swapped_for_an_intact_one_is_found(
 
 
 @pytest.mark.parametrize("n_bytes", [0, -1])
-def test_a_quick_look_reads_no_file_and_finds_what_is_missing_or_cut(
-    root: Path, n_bytes: int
-) -> None:
+def test_what_is_missing_or_cut_is_found(root: Path, n_bytes: int) -> None:
     store, shard = root / "masks/identity.zarr", root / SHARD
-    flip(store / "mask_code/c.0.0.0.0.0", 300)
-    assert damaged_files(store, sizes_only=True) == {}
+    n_before = shard.stat().st_size
     shard.write_bytes(shard.read_bytes()[:n_bytes])
     (store / "probability/c.0").unlink()
-    assert damaged_files(store)["probability/c.0"] == "missing"
-    found = damaged_files(store, sizes_only=True)
-    assert found["probability/c.0"] == "missing"
-    assert found.keys() == {"mask_code/c.1.0.0.0.0", "probability/c.0"}
+    assert damaged_files(store) == {
+        "mask_code/c.1.0.0.0.0": f"{n_before} bytes -> {shard.stat().st_size}",
+        "probability/c.0": "missing",
+    }
 
 
 def test_a_shard_is_never_whole_in_memory(tmp_path: Path) -> None:
