@@ -351,3 +351,11 @@ def test_jobs_with_fewer_cores_than_keep_up_with_a_gpu_are_told() -> None:
         assert (note in result.stderr) == is_told
     write_params(family="sam2.1", weights="random-0", device="cpu")
     assert "cores beside a GPU" not in plan().stdout
+
+
+def test_a_line_has_the_images_and_objects_of_the_cell_that_lacks_most() -> None:
+    first, second, third = train_cells(TRAIN_SPLIT, ["tiny", "small", "large"])
+    numbers = (first, 1, 2, 3), (second, 10, 20, 30), (third, 4, 5, 6)
+    lacking = [plans.FillPlan(name, "missing", *of_cell) for name, *of_cell in numbers]
+    _, row = lacking_table(lacking, read_params().extract).splitlines()
+    assert row.split()[5:8] == ["15", "20", "30"]

@@ -21,6 +21,7 @@ from stages import extract
 from stages.cli import repair as module
 from stages.cli import run as steps
 from stages.cli.app import app
+from stages.filling.fill_cells import adopt_outputs
 from storage.errors import DataError, WeightsError
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
@@ -36,6 +37,7 @@ from tests.fixtures.extract_project import (
     flip,
     images_without,
     outputs,
+    pool_of,
     refused,
     run,
 )
@@ -114,7 +116,7 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
     file = path(*CELL) / ("iou/c.0.0.0" if store == "features" else "mask_code/c.1.0.0.0.0")
     entry = cached_file(md5_of(file))
     if with_pool:  # whose masks are links to what DVC's cache has
-        run(extract, *CELL)
+        adopt_outputs({"cpu": pool_of()})
     entry.chmod(0o644)
     flip(entry)
     entry.chmod(0o444)
