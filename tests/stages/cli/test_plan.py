@@ -17,7 +17,7 @@ from stages.filling import plans
 from stages.settings.params import read_params
 from stages.settings.signatures import embedding_cells, train_cells
 from stages.settings.versions import VERSIONS
-from storage.paths import features_path, masks_path, objects_path
+from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.object_table import read_objects, write_objects
 from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import mask_bytes
@@ -359,3 +359,12 @@ def test_a_line_has_the_images_and_objects_of_the_cell_that_lacks_most() -> None
     lacking = [plans.FillPlan(name, "missing", *of_cell) for name, *of_cell in numbers]
     _, row = lacking_table(lacking, read_params().extract).splitlines()
     assert row.split()[5:8] == ["15", "20", "30"]
+
+
+def test_shards_that_published_stores_have_are_not_missing(some_extracted: Path) -> None:
+    shutil.copytree(some_extracted, Path(), dirs_exist_ok=True)
+    shutil.rmtree(POOL)
+    (shard, *_) = sorted(masks_path(*CELL).glob("mask_code/c.*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (line,) = [line for line in plan().stdout.splitlines() if line.endswith("  damaged")]
+    assert line.split()[5:8] == ["0", "0", "0"]
