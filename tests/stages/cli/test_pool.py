@@ -16,6 +16,7 @@ from tests.fixtures.extract_project import (
     CELL,
     encoded_images,
     files_of,
+    flip,
     outputs,
     pool_of,
     run,
@@ -106,3 +107,14 @@ def test_outputs_are_sent_to_a_remote_by_name() -> None:
     assert usam("push", "--remote", "lab") == [
         f"{lab} has {n_files} files of dvc.lock; {n_files} were sent"
     ]
+
+
+@pytest.mark.no_cover
+def test_damaged_shards_of_a_published_store_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    run(extract, *CELL)
+    shutil.rmtree(POOL)
+    flip(features_path(*CELL) / "iou/c.0.0.0")
+    run(extract, *CELL)
+    noted = capsys.readouterr().err
+    for shard in range(N_SHARDS):  # each has rows in the chunk
+        assert f"note: shard {shard} of {'/'.join(CELL)} is extracted again: " in noted
