@@ -186,12 +186,12 @@ def paper_words(margins: Margins, models: Sequence[str]) -> str:
     """Sentence on the paper's heads over all models, in tasks that all of them have."""
     measures = RADAR_MEASURES[PAPER_LINE]
     rows = [
-        # Rounded, so that the table of the docs, whose numbers are rounded, has the same ends.
+        # Rounded, so that the table of the docs, whose numbers are rounded, has the same counts.
         (
             round(row["margin"], 1),
             f"{model}, {TASK_LABELS[task]}",
-            row["margin_low"],
-            row["margin_high"],
+            round(row["margin_low"], 1),
+            round(row["margin_high"], 1),
         )
         for (task, measure, model), row in margins.items()
         if task != "model" and measure == measures[task]
