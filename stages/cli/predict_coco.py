@@ -199,5 +199,4 @@ def _write(
         if categories is None:
             return coco_results.write_list(file, results)
         images = [image.entry for image in prompted]
-        annotations = coco_results.coco_annotations(results)
-        return coco_results.write_dataset(file, images, annotations, categories)
+        return coco_results.write_dataset(file, images, results, categories)
