@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pipeline.scoring.bootstrap import Resampled, resample_groups
 from pipeline.seeds import derive_seed
 from stages.predictor.answers import LEAST_COVERED, everything_answers
-from stages.predictor.command_options import GRID, grid_options
+from stages.predictor.command_options import GridOptions
 from stages.predictor.loading import load_predictor
 from storage.datasets.coco import PromptedImage
 from storage.datasets.object_records import ImageRecord
@@ -43,7 +43,7 @@ def list_overlooked(
     The masks of all images, the highest expected IoU first, and for each image the number of
     objects that can be listed.
     """
-    options = grid_options(dict.fromkeys(GRID), "", is_everything=True, family=family)
+    options = GridOptions().of_generator(family)
     answer = everything_answers(load_predictor(family, model), options)
     rows, n_overlooked = [], []
     for number, (rgb, masks) in enumerate(images):

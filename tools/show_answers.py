@@ -21,7 +21,6 @@ from pipeline.heads.scope import LEAST_GAIN, OUT_OF_DISTRIBUTION
 from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
 from stages.predictor.loading import load_predictor
 from stages.web.review_command import STOP_AT
-from storage.head_files.guarantees import errors_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from tools.advice_tables import advice_table, advised_words, followed, regret_table
 from tools.answers import CLICK, PROMPTS, answers, coco_images, drawn_images
@@ -74,7 +73,7 @@ def main(folders: Sequence[str], review_scenes: int = 0) -> None:
         further["image"] += N_SCENES
         rows[model] = pd.concat([of_model, further], ignore_index=True)
     replace_block(RESULTS, "replication", f"\n{replication_table(rows)}\n")
-    measured = errors_of(read_head_file(shipped_heads()).card)
+    measured = read_head_file(shipped_heads()).errors
     errors = {(of_prompt.model, of_prompt.prompt): of_prompt for of_prompt in measured}
     replace_block(ANNOTATE, "stops", f"\n{stop_table(rows, errors, STOP_AT)}\n")
 

@@ -391,15 +391,15 @@ class UncertainPredictor:
         """
         size_px, side = self._image().size_px, self.sam.mask_size_px
         parsed = [parse_one(prompts, size_px, mask_size_px=side) for prompts in prompt_sets]
-        return self.answers(parsed, costs, mask_size_px or size_px)
+        return self.answers(parsed, costs, mask_size_px)
 
     def answers(
-        self, prompts: Sequence[DecoderPrompts], costs: Costs, size_px: tuple[int, int]
+        self,
+        prompts: Sequence[DecoderPrompts],
+        costs: Costs,
+        mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
-        """Answer prompt sets that ``parse_one`` has checked, as ``predict_uncertainties`` does.
-
-        ``size_px`` is the size of the masks (height, width).
-        """
+        """Answer prompt sets that ``parse_one`` has checked, as ``predict_uncertainties`` does."""
         image, sam = self._image(), self.sam
         batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
         answers: dict[int, Uncertainty] = {}
@@ -410,7 +410,7 @@ class UncertainPredictor:
                 uncertainties = read_uncertainty(
                     sam.decode(image.embedding, **vars(joined(of_call))),
                     self.heads,
-                    size_px=size_px,
+                    size_px=mask_size_px or image.size_px,
                     costs=costs,
                     permissions=[
                         permitted(

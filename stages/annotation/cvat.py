@@ -7,6 +7,7 @@ mask is its expected IoU.
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,8 @@ from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
 from stages.predictor.answers import picked_mask, record_score
-from stages.predictor.command_options import SELECTED, check_masks, grid_options
+from stages.predictor.command_options import SELECTED, GridOptions, ModelOptions, check_masks
 from stages.predictor.loading import load_chosen
-from stages.predictor.model_choice import choose_model
-from storage.head_files.guarantees import choices_of
 
 
 def create(  # noqa: PLR0913 - one for each option
@@ -63,22 +62,12 @@ def create(  # noqa: PLR0913 - one for each option
     WeightsError, DataError, StoreError
         If weights, heads or embeddings are missing or damaged, or do not fit each other.
     """
-    grid = {
-        "points_per_side": points_per_side,
-        "min_score": min_score,
-        "min_stability": min_stability,
-    }
-    choice = choose_model(
-        family,
-        model,
-        heads,
-        weights=weights,
-        device=device,
-        precision=precision,
-        embeddings=(embeddings,) if embeddings else (),
-    )
-    options = grid_options(grid, "everything", is_everything=bool(everything), family=choice.family)
-    check_masks(masks, choices_of(choice.card))
+    paths = (Path(heads) if heads else None, Path(weights) if weights else None)
+    stores = [embeddings] if embeddings else []
+    choice = ModelOptions(family, model, *paths, device, precision, stores).choose()
+    grid = GridOptions(points_per_side, min_score, min_stability)
+    options = grid.of_generator(choice.family, "" if everything else "everything")
+    check_masks(masks, choice.file.choices)
     predictor = load_chosen(choice)
     return (
         Detection(predictor, everything, options) if everything else Interaction(predictor, masks)

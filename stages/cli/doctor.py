@@ -14,9 +14,8 @@ import typer
 
 from pipeline.sam.families import PHOTOGRAPHS, models_of
 from pipeline.scenes.scene import draw_scene
-from stages.cli import predictor_options
 from stages.cli.columns import aligned, bytes_text
-from stages.predictor.model_choice import choose_model
+from stages.predictor import command_options
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import PARAMS_FILE, read_params
@@ -62,12 +61,12 @@ class Finding:
 
 
 def doctor(
-    family: predictor_options.Family = None,
-    model: predictor_options.Model = None,
-    heads: predictor_options.Heads = None,
-    weights: predictor_options.Weights = None,
+    family: command_options.Family = None,
+    model: command_options.Model = None,
+    heads: command_options.Heads = None,
+    weights: command_options.Weights = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: predictor_options.Precision = None,
+    precision: command_options.Precision = None,
 ) -> None:
     """Check device, weights, heads, disk, DVC and a click's answer.
 
@@ -189,7 +188,10 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
     try:
         record = weights_record(params, model or models_of(params.family)[0])
         own = None if record is None else record.own
-        choice = choose_model(params.family, model, path, weights=own, precision=params.precision)
+        asked = command_options.ModelOptions(
+            params.family, model, path, weights=own, precision=params.precision
+        )
+        choice = asked.choose()
         check_fit(choice)
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
@@ -197,10 +199,10 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
         if path is None:
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)
-    if choice.file is None:
+    if choice.heads is None:
         return Finding("heads", f"none: {choice.no_heads}")
     models = ", ".join(choice.file.models)
-    return Finding("heads", f"{choice.heads} from {choice.card['split']}, for {models}")
+    return Finding("heads", f"{choice.heads} from {choice.file.card['split']}, for {models}")
 
 
 def _disk() -> Finding:

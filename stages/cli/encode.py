@@ -11,10 +11,10 @@ import numpy as np
 import typer
 
 from pipeline.sam.families import FAMILIES, models_of
-from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.cli.doctor import DEFAULTS
 from stages.filling.fill_cells import adopt_fitting, publish_filled, unread_error
+from stages.predictor import command_options
 from stages.predictor.model_choice import PRECISIONS, default_family
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -54,12 +54,12 @@ Replace = Annotated[
 def encode(  # noqa: PLR0913, PLR0917 - one for each option
     images: Images,
     out: Out,
-    family: predictor_options.Family = None,
+    family: command_options.Family = None,
     model: ModelName = None,
     precision: PrecisionName = "fp32",
     half: Half = False,  # noqa: FBT002 - typer's options
-    weights: predictor_options.Weights = None,
-    device: predictor_options.Device = "auto",
+    weights: command_options.Weights = None,
+    device: command_options.Device = "auto",
     replace: Replace = False,  # noqa: FBT002
 ) -> None:
     """Encode the images of a folder once, so that clicks need no GPU.

@@ -26,7 +26,7 @@ from stages.settings.signatures import train_settings
 from stages.training.data import describe_images, learned_from
 from storage.folders import check_output
 from storage.head_files import head_file, published_heads
-from storage.head_files.guarantees import guarantees_entry
+from storage.head_files.guarantees import GATES, evidence_entry
 from storage.paths import HEADS, SHAPES, heads_dir, remedy
 from storage.split.split_cells import open_cells
 
@@ -67,7 +67,9 @@ def export(
             check_known("train split", split, _train_splits())
         trained = head_file.read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
-        entries = {head_file.IMAGES: _contents(split), **guarantees_entry(calibrated)}
+        entries = {head_file.IMAGES: _contents(split)}
+        if calibrated:
+            entries |= evidence_entry(GATES, calibrated)
         exported = head_file.HeadFile(
             trained.weights, {**trained.card, **entries}, _training_images(split, head_set, trained)
         )

@@ -12,13 +12,13 @@ import typer
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.mask_choices import LEAST_IMAGES
 from pipeline.sam.families import DRAWN
-from stages.cli import predictor_options
 from stages.cli.columns import aligned
 from stages.cli.doctor import DEFAULTS
 from stages.executor.opened_cells import opened
 from stages.page.labels import number
 from stages.page.render import page_template
-from stages.predictor.model_choice import OF_USERS, ModelChoice, choose_model, default_family
+from stages.predictor import command_options
+from stages.predictor.model_choice import OF_USERS, ModelChoice, default_family
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.parsing import check_known, parse
@@ -42,10 +42,10 @@ def fit(  # noqa: PLR0913 - one for each option
     objects: Annotated[
         str, typer.Option(help="In a folder of masks: binary, values or files.")
     ] = "binary",
-    family: predictor_options.Family = None,
+    family: command_options.Family = None,
     model: Annotated[str | None, typer.Option(help="By default the family's smallest.")] = None,
-    weights: predictor_options.Weights = None,
-    device: predictor_options.Device = "auto",
+    weights: command_options.Weights = None,
+    device: command_options.Device = "auto",
 ) -> None:
     """Fit heads to your images, and say what they are worth on images held out from them.
 
@@ -61,7 +61,8 @@ def fit(  # noqa: PLR0913 - one for each option
         for path, begins in ((out, BEGINS), (page, PAGE_BEGINS)):
             check_output(path, begins, [annotations])
         location, name = _location(images, annotations, objects), images.resolve().name
-        choice = choose_model(family, model, weights=weights, device=device, images=images)
+        asked = command_options.ModelOptions(family, model, weights=weights, device=device)
+        choice = asked.choose(images)
         extract, model = _settings(choice, weights), choice.model
         with chdir(_work(out)):
             to_open = own_heads.extract_own(name, location, extract, model=model, prompt=prompt)

@@ -1,27 +1,37 @@
 """``usam predict``: segments objects of one image, and prints the uncertainty of their masks."""
 
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import numpy as np
 import typer
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
-from pipeline.predictor.prompt_sets import BOX_ORDER, DecoderPrompts
-from pipeline.sam.families import DRAWN
+from pipeline.predictor.prompt_sets import BACKGROUND, BOX_ORDER, FOREGROUND, DecoderPrompts
 from stages.cli.columns import aligned
-from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
-from stages.predictor import command_options
-from stages.predictor.card_entries import NOTE, gate_words, gated_models, set_words
-from stages.predictor.model_choice import ModelChoice, default_family
+from stages.predictor.card_entries import gate_words, set_words
+from stages.predictor.command_options import (
+    BEST,
+    SELECTED,
+    GridOptions,
+    ModelOptions,
+    check_masks,
+    parse_clicks,
+    with_records,
+)
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable
-from storage.folders import check_output
-from storage.head_files.guarantees import choices_of
+from storage.folders import check_output, whole_file
 from storage.images.image_files import read_rgb
+from storage.rle import decode_rle
 
 if TYPE_CHECKING:
     from pipeline.predictor import Uncertainty
@@ -61,6 +71,16 @@ GAINS: Final = {
 """Corrections in words, by the source of uncertainty that the correction would remove."""
 
 
+PICTURES: Final = ("mask", "overlay", "entropy", "everything")
+"""Kinds of pictures to save, which their names end with."""
+
+SOFTWARE: Final = "usam-cache"
+"""What saved pictures name as their maker."""
+
+PNG_BEGINS: Final = re.compile(rb"(?s)\x89PNG.{33}tEXtSoftware\0" + SOFTWARE.encode())
+"""First bytes of a saved picture: signature and header, then its maker (PNG 1.2, 11.3.4)."""
+
+
 @with_records
 def predict(  # noqa: PLR0913 - one for each option
     image: ImageFile,
@@ -80,94 +100,128 @@ def predict(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Segment an object; say how wrong its mask may be, and why."""
     with reported_errors():
-        costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
-        choice = model_options.choose(image)
-        masks = command_options.BEST if best_mask else command_options.SELECTED
-        command_options.check_masks(masks, choices_of(choice.card))
-        question = _question(image, choice, costs, save=save, masks=masks)
-        options = command_options.grid_options(
-            vars(grid), "--everything", is_everything=everything, family=choice.family
-        )
+        try:
+            costs = Costs(cost_of_click, cost_of_larger_model, cost_of_person)
+        except ValueError as error:
+            raise ParamsError(str(error)) from error
+        choice = model_options.choose_for(image)
+        masks = BEST if best_mask else SELECTED
+        check_masks(masks, choice.file.choices)
+        rgb = read_rgb(image)
+        height, width = rgb.shape[:2]
+        paths = {kind: (save or Path()) / f"{image.stem}-{kind}.png" for kind in PICTURES}
+        for path in paths.values() if save else ():
+            check_output(path, PNG_BEGINS)
+        _note_gates(choice)
+        options = grid.of_generator(choice.family, "" if everything else "--everything")
         if everything:
             if best_mask:
                 raise ParamsError("--best-mask must be given with a prompt, got --everything")
             if click or not_click or box:
                 raise ParamsError("--everything must be given without a prompt, got one")
-            answer = _everything(question, options)
+            answer = _everything(choice, rgb, costs, options)
         else:
-            prompt = command_options.parse_clicks(
-                click or [], not_click or [], box, question.size_px
-            )
-            answer = _prompt(question, prompt)
-    _print(question, *answer, as_json=as_json)
-
-
-Printed = tuple[dict[str, Any], str, list[Path]]
-"""Values for ``--json``, text for people, and the paths of saved pictures."""
-
-
-def _everything(question: command_options.Question, options: Mapping[str, Any]) -> Printed:
-    # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import answer_everything  # noqa: PLC0415
-
-    records, saved = answer_everything(question, options)
-    return {"gate": None, "masks": records}, _everything_lines(records, question.size_px), saved
-
-
-def _prompt(question: command_options.Question, prompt: DecoderPrompts) -> Printed:
-    from stages.predictor.answers import answer_prompt  # noqa: PLC0415
-
-    uncertainty, saved = answer_prompt(question, prompt)
-    sets = set_words(uncertainty)
-    gate = gate_words(uncertainty)
-    values = {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
-    return values, _lines(uncertainty, gate, sets), saved
-
-
-def _print(
-    question: command_options.Question,
-    values: dict[str, Any],
-    lines: str,
-    saved: list[Path],
-    *,
-    as_json: bool,
-) -> None:
-    choice = question.choice
-    if choice.family == DRAWN != default_family(question.path):
-        print(NOTE, file=sys.stderr)
-    height, width = question.size_px
+            prompt = parse_clicks(click or [], not_click or [], box, (height, width))
+            answer = _prompt(choice, rgb, costs, prompt, masks)
+        values, lines, draw = answer
+        pictures = draw() if save else {}
+        for kind, pixels in pictures.items():
+            _save(paths[kind], pixels)
+    saved = [str(paths[kind]) for kind in pictures]
     if as_json:
-        header = {
-            "image": str(question.path),
-            "height_px": height,
-            "width_px": width,
-            "family": choice.family,
-            "model": choice.model,
-        }
-        print(json.dumps(header | values | {"saved": [str(path) for path in saved]}, indent=2))
-        return
-    name = printable(str(question.path))
-    heading = f"{name}, {width} x {height} px, {choice.family} {choice.model}"
-    print(heading, lines, sep="\n\n")
-    for path in saved:
-        print(printable(str(path)))
+        size = {"height_px": height, "width_px": width}
+        header = {"image": str(image), **size, "family": choice.family, "model": choice.model}
+        print(json.dumps(header | values | {"saved": saved}, indent=2))
+    else:
+        name = f"{printable(str(image))}, {width} x {height} px, {choice.family} {choice.model}"
+        print(f"{name}\n\n{lines}", *map(printable, saved), sep="\n")
 
 
-def _question(
-    path: Path, choice: ModelChoice, costs: Costs, *, save: Path | None, masks: str
-) -> command_options.Question:
-    rgb = read_rgb(path)
-    question = command_options.Question(path, rgb, choice, costs, save, masks)
-    for kind in command_options.PICTURES if save else ():
-        check_output(question.picture_path(kind), command_options.PNG_BEGINS)
-    gated = gated_models(choice.card)
+Answer = tuple[dict[str, Any], str, Callable[[], dict[str, np.ndarray]]]
+"""Values for ``--json``, text for people, and a function that draws the pictures by kind."""
+
+
+def _note_gates(choice: ModelChoice) -> None:
+    """Print a note if the heads' card has guarantees, but none for masks of the model."""
+    gated = dict.fromkeys(guarantee.model for guarantee in choice.file.guarantees)
     if gated and choice.model not in gated:
         print(
             f"note: the heads' card has a gate for {', '.join(gated)}, which says nothing of masks "
             f"of {choice.model}",
             file=sys.stderr,
         )
-    return question
+
+
+def _everything(
+    choice: ModelChoice, rgb: np.ndarray, costs: Costs, options: Mapping[str, Any]
+) -> Answer:
+    """Predict masks of everything in the image; ``options`` are those of the generator.
+
+    The picture has all masks, coloured by score from red to green.
+    """
+    # Imported late: torch takes seconds, and errors in the arguments should show at once.
+    from pipeline.predictor import UncertainMaskGenerator  # noqa: PLC0415
+    from stages.predictor.answers import record_score  # noqa: PLC0415
+    from stages.predictor.loading import load_chosen  # noqa: PLC0415
+
+    generator = UncertainMaskGenerator(
+        load_chosen(choice), costs=costs, output_mode="coco_rle", **options
+    )
+    records = generator.generate(rgb)
+    height, width = rgb.shape[:2]
+
+    def draw() -> dict[str, np.ndarray]:
+        from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
+
+        # Large masks come first, so that they do not cover small masks.
+        ordered = sorted(records, key=lambda record: -record["area"])
+        drawn = [decode_rle(record["segmentation"]["counts"], height, width) for record in ordered]
+        return {"everything": draw_masks(rgb, drawn, [*map(record_score, ordered)])}
+
+    return {"gate": None, "masks": records}, _everything_lines(records, height * width), draw
+
+
+def _prompt(
+    choice: ModelChoice, rgb: np.ndarray, costs: Costs, prompt: DecoderPrompts, masks: str
+) -> Answer:
+    """Predict the masks of the prompted object, with their uncertainty.
+
+    The pictures are the mask that ``masks`` names (255 inside), its overlay on the image, and the
+    entropies of its proposal.
+    """
+    from stages.predictor.answers import picked_mask  # noqa: PLC0415
+    from stages.predictor.loading import load_chosen  # noqa: PLC0415
+
+    predictor = load_chosen(choice)
+    predictor.set_image(rgb)
+    (uncertainty,) = predictor.answers([prompt], costs)
+
+    def draw() -> dict[str, np.ndarray]:
+        from pipeline.predictor.pictures import draw_entropy, draw_mask  # noqa: PLC0415 - few draw
+
+        assert prompt.points is not None  # a mask alone cannot be given
+        assert prompt.labels is not None
+        on, beside = (
+            [(x, y) for x, y in prompt.points[prompt.labels == label].tolist()]
+            for label in (FOREGROUND, BACKGROUND)
+        )
+        picked = picked_mask(uncertainty, masks)
+        return {
+            "mask": picked.mask.astype(np.uint8) * 255,
+            "overlay": draw_mask(rgb, picked.mask, on=on, beside=beside),
+            "entropy": draw_entropy(rgb, uncertainty.pixel_entropy[picked.proposal]),
+        }
+
+    gate, sets = gate_words(uncertainty), set_words(uncertainty)
+    values = {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
+    return values, _lines(uncertainty, gate, sets), draw
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    maker = PngInfo()
+    maker.add_text("Software", SOFTWARE)
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial, "PNG", pnginfo=maker)
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
@@ -241,13 +295,12 @@ def _advice(uncertainty: "Uncertainty") -> str:
     return f"Advice: {advice.words} (expected gain in IoU {advice.gain:+.2f})."
 
 
-def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
+def _everything_lines(records: Sequence[Mapping[str, Any]], n_px: int) -> str:
     """Text with a row for each mask that ``--everything`` found; a hint if it found none."""
     from stages.predictor.answers import record_score  # noqa: PLC0415 - torch
 
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
-    height, width = size_px
     gaps = [record["gap"] or {} for record in records]
     sources = list(gaps[0])
     judged = "expected IoU" if sources else "SamScore × stability"
@@ -259,7 +312,7 @@ def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, 
         rows.append(
             (
                 str(i),
-                f"{record['area'] / (height * width):.1%}",
+                f"{record['area'] / n_px:.1%}",
                 *(f"{score:.2f}" for score in scores),
                 *(f"{gaps[i][source]:+z.2f}" for source in sources),
                 record["advice"]["words"],

@@ -1,30 +1,27 @@
 """``usam predict-coco``: images and a COCO file of prompts in, COCO results or a data set out."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.sam.families import DRAWN
-from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
-from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import (
     BEST,
     SELECTED,
+    GridOptions,
+    ModelOptions,
     check_masks,
-    grid_options,
     read_checked_prompts,
+    with_records,
 )
-from stages.predictor.model_choice import ModelChoice, default_family
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
 from storage.folders import check_output, sha256_file, whole_file, write_lines
-from storage.head_files.guarantees import choices_of
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
 
@@ -79,14 +76,12 @@ def predict_coco(  # noqa: PLR0913 - one for each option
         _check_paths(images, annotations, results)
         prompted = read_checked_prompts(annotations, prompt)
         categories = _categories(annotations, prompt, prompted, form)
-        choice = model_options.choose(images)
-        options = grid_options(
-            vars(grid),
-            f"--prompt {coco.EVERYTHING}",
-            is_everything=prompt in coco.GENERATED,
-            family=choice.family,
+        choice = model_options.choose_for(images)
+        is_generated = prompt in coco.GENERATED
+        options = grid.of_generator(
+            choice.family, "" if is_generated else f"--prompt {coco.EVERYTHING}"
         )
-        check_masks(masks, choices_of(choice.card))
+        check_masks(masks, choice.file.choices)
         if choice.no_heads and sort not in {None, "sam_score"}:
             raise ParamsError(f"sort must be sam_score where there are no heads, got {sort}")
         origin = {
@@ -175,8 +170,6 @@ def _answer_all(
     masks: str,
 ) -> list[str]:
     """Add results of all readable images to ``answered``; return a line per unreadable image."""
-    if choice.family == DRAWN != default_family(images):
-        print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import (  # noqa: PLC0415
         answer_images,
@@ -206,5 +199,4 @@ def _write(
         if categories is None:
             return coco_results.write_list(file, results)
         images = [image.entry for image in prompted]
-        annotations = coco_results.coco_annotations(results)
-        return coco_results.write_dataset(file, images, annotations, categories)
+        return coco_results.write_dataset(file, images, results, categories)

@@ -1,4 +1,4 @@
-"""Answers to ``usam predict`` and ``usam predict-coco``: pictures and COCO results."""
+"""Answers of a predictor to the prompts of images, as entries of COCO results."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from pipeline.predictor import (
     Choice,
@@ -17,97 +15,18 @@ from pipeline.predictor import (
     Uncertainty,
     coco_masks,
 )
-from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompts
-from stages.predictor.command_options import BEST, SELECTED, SOFTWARE, Question
+from stages.predictor.command_options import BEST, SELECTED
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
 from stages.program.progress import counting, progress
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
-from storage.folders import sha256_file, whole_file
+from storage.folders import sha256_file
 from storage.images.image_files import read_rgb
 from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
-from storage.rle import covered_shares, decode_rle
-
-
-def answer_prompt(question: Question, prompt: DecoderPrompts) -> tuple[Uncertainty, list[Path]]:
-    """Predict the masks of the prompted object, with their uncertainty, and save pictures.
-
-    Returns
-    -------
-    The uncertainty, and the paths of the pictures: mask, overlay, entropy. Without
-    ``question.save``, there are no pictures.
-    """
-    predictor = load_chosen(question.choice)
-    predictor.set_image(question.rgb)
-    (uncertainty,) = predictor.answers([prompt], question.costs, question.size_px)
-    saved = _save_pictures(question, prompt, uncertainty) if question.save else []
-    return uncertainty, saved
-
-
-def answer_everything(
-    question: Question, options: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], list[Path]]:
-    """Predict masks of everything in the image, with their uncertainty, and save a picture.
-
-    ``options`` are those of ``UncertainMaskGenerator``.
-
-    Returns
-    -------
-    A record with COCO's RLE per mask, as the generator makes it, and the path of the picture.
-    Without ``question.save``, there is no picture.
-    """
-    predictor = load_chosen(question.choice)
-    generator = UncertainMaskGenerator(
-        predictor, costs=question.costs, output_mode="coco_rle", **options
-    )
-    records = generator.generate(question.rgb)
-    return records, [_save_everything(question, records)] if question.save else []
-
-
-def _save_pictures(
-    question: Question, prompt: DecoderPrompts, uncertainty: Uncertainty
-) -> list[Path]:
-    """Write three pictures of the mask that ``question.masks`` names, and return their paths.
-
-    The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
-    """
-    from pipeline.predictor.pictures import draw_entropy, draw_mask  # noqa: PLC0415 - few draw
-
-    assert prompt.points is not None  # a mask alone cannot be given
-    assert prompt.labels is not None
-    on, beside = (
-        [(x, y) for x, y in prompt.points[prompt.labels == label].tolist()]
-        for label in (FOREGROUND, BACKGROUND)
-    )
-    picked = picked_mask(uncertainty, question.masks)
-    pictures = {
-        "mask": picked.mask.astype(np.uint8) * 255,
-        "overlay": draw_mask(question.rgb, picked.mask, on=on, beside=beside),
-        "entropy": draw_entropy(question.rgb, uncertainty.pixel_entropy[picked.proposal]),
-    }
-    return [_save(question.picture_path(kind), pixels) for kind, pixels in pictures.items()]
-
-
-def _save_everything(question: Question, records: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a picture of all masks on the image, coloured by score from red to green."""
-    from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
-
-    # Large masks come first, so that they do not cover small masks.
-    ordered = sorted(records, key=lambda record: -record["area"])
-    masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
-    picture = draw_masks(question.rgb, masks, [record_score(record) for record in ordered])
-    return _save(question.picture_path("everything"), picture)
-
-
-def _save(path: Path, pixels: np.ndarray) -> Path:
-    maker = PngInfo()
-    maker.add_text("Software", SOFTWARE)
-    with whole_file(path) as partial:
-        Image.fromarray(pixels).save(partial, "PNG", pnginfo=maker)
-    return path
+from storage.rle import covered_shares
 
 
 def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:

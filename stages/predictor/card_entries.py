@@ -1,16 +1,11 @@
-"""Reads guarantees from gates and cards of heads, and writes them as sentences.
+"""Reads guarantees from gates of heads, and writes guarantees as sentences."""
 
-It also has the note that the mini family learned from drawn shapes alone.
-"""
-
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.scope import DRAWN_ONLY, OF_SETS, CalibratedGuarantee
-from pipeline.sam.families import PHOTOGRAPHS
+from pipeline.heads.scope import OF_SETS, CalibratedGuarantee
 from storage.errors import DataError
-from storage.head_files.guarantees import guarantees_of, read_guarantees
+from storage.head_files.guarantees import read_guarantees
 from storage.paths import gate_path
 
 if TYPE_CHECKING:
@@ -113,12 +108,3 @@ def times(alpha: float) -> str:
     percent = 100 * (1 - alpha)
     tenths, remainder = divmod(round(percent, 6), 10)
     return f"{percent:g} times in 100" if remainder else f"{WORDS[int(tenths)]} times in ten"
-
-
-def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of the models for which the card of a head file has a guarantee, each once."""
-    return tuple(dict.fromkeys(guarantee.model for guarantee in guarantees_of(card)))
-
-
-NOTE: Final = f"note: {DRAWN_ONLY}; for photographs, use --family {PHOTOGRAPHS}"
-"""Note that commands print where a user has chosen mini for photographs."""

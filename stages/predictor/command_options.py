@@ -1,16 +1,16 @@
-"""Parses and checks options of the commands that predict: clicks, boxes, costs and grids."""
+"""Options of commands that predict: declared once, checked, and turned into models and prompts."""
 
-import re
+import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, cast
 
-import numpy as np
+import typer
 
-from pipeline.heads.scope import ChoiceGain
-from pipeline.predictor.advice import Costs
+from pipeline.heads.scope import DRAWN_ONLY, ChoiceGain
 from pipeline.predictor.prompt_sets import (
     BOX_ORDER,
     DecoderPrompts,
@@ -20,11 +20,133 @@ from pipeline.predictor.prompt_sets import (
     parse_one,
 )
 from pipeline.prompt_kinds import PromptError
-from pipeline.sam.families import DRAWN, PHOTOGRAPHS
-from stages.predictor.model_choice import ModelChoice
+from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
+from stages.predictor.model_choice import (
+    DEVICES,
+    PRECISIONS,
+    ModelChoice,
+    default_family,
+    usual_heads,
+)
+from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import ParamsError, check_known
+from storage.checkpoints.weights import FILE, check_there, checkpoint
 from storage.datasets.coco import USABLE, PromptedImage, read_prompts
 from storage.errors import DataError, counted, shown
+from storage.head_files.head_file import read_head_file
+
+Family = Annotated[
+    str | None,
+    typer.Option(help="mini, mini-photos, or a fetched one; see docs/models.md."),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Model; by default the smallest that the heads know.")
+]
+Heads = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Your own weights of the model, in place of the family's."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[
+    str | None, typer.Option(help="fp32 or bf16; by default, as the heads learned.")
+]
+Embeddings = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="From `usam encode`: its images are not encoded again; may be repeated.",
+    ),
+]
+Host = Annotated[
+    str, typer.Option(help="Address; others than loopback let other machines in, with a token.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")]
+
+
+NOTE: Final = f"note: {DRAWN_ONLY}; for photographs, use --family {PHOTOGRAPHS}"
+"""Note that commands print where a user has chosen mini for photographs."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options of all that predicts: the model, its heads, and what it runs on."""
+
+    family: Family = None
+    """By default, the family of ``heads``, else of the first of ``embeddings``, else
+    ``default_family`` of the images."""
+    model: Model = None
+    """By default, the model of the first of ``embeddings``, else the smallest model that the heads
+    learned from; without heads, the smallest of the family."""
+    heads: Heads = None
+    """Head file: by default, the file of the family's heads, if it is there and they learned from
+    the weights."""
+    weights: Weights = None
+    """File whose weights replace those of the family."""
+    device: Device = "auto"
+    precision: Precision = None
+    """By default, that of the features that the heads learned from; ``fp32`` without heads."""
+    embeddings: Embeddings = None
+    """Stores of embeddings of images, which are not encoded again. Only the first is opened here.
+    """
+
+    def choose(self, images: Path | None = None) -> ModelChoice:
+        """Choose a model and heads, without loading the model.
+
+        ``images`` is the image, or the folder of images, to answer prompts about.
+
+        Raises
+        ------
+        ParamsError
+            If the family, device or precision is unknown, or the heads did not learn from the
+            model.
+        WeightsError
+            If ``weights`` or ``heads`` is no file, or heads are damaged.
+        """
+        signature = signature_of(self.embeddings[0]) if self.embeddings else {}
+        model = self.model or signature.get("model")
+        weights = FILE if self.weights is None else str(self.weights)
+        if self.heads is None:
+            family = self.family or signature.get("family") or default_family(images)
+            check_known("family", family, FAMILIES)
+            path, file = usual_heads(family, model, weights)
+        else:
+            path, file = Path(self.heads), read_head_file(Path(self.heads))
+            family = self.family or file.card["family"]
+            check_known("family", family, FAMILIES)
+        check_known("device", self.device, DEVICES)
+        models = models_of(family) if path is None else file.models
+        model = model or models[0]
+        check_known("model", model, models)
+        check_there(checkpoint(family, model, weights))
+        precision = self.precision or file.card.get("precision", "fp32")
+        check_known("precision", precision, PRECISIONS)
+        return ModelChoice(
+            family,
+            model,
+            path,
+            file,
+            self.device,
+            cast("Any", precision),
+            tuple(self.embeddings or ()),
+            weights,
+        )
+
+    def choose_for(self, images: Path) -> ModelChoice:
+        """Choose as ``choose`` does; notes on stderr say what a command then cannot say.
+
+        They are about a family without heads, and about photographs for a family that knows drawn
+        shapes alone.
+        """
+        choice = self.choose(images)
+        if choice.no_heads:
+            print(f"note: {choice.no_heads}", file=sys.stderr)
+        if choice.family == DRAWN != default_family(images):
+            print(NOTE, file=sys.stderr)
+        return choice
+
 
 MAX_POINTS: Final = 1000
 """Largest number of clicks in a row of a grid; a grid of a million clicks takes hours."""
@@ -38,6 +160,88 @@ GRID_OF: Final = {
 }
 """Defaults of the small families, whose masks hardly reach SAM2's thresholds."""
 
+
+@dataclass(frozen=True)
+class GridOptions:
+    """Options of commands that segment everything; None stands for the default in ``GRID``."""
+
+    points_per_side: Annotated[
+        int | None,
+        typer.Option(
+            help="For everything: clicks per row of the grid; 32 by default, 16 of mini models."
+        ),
+    ] = None
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            help="For everything: lowest SamScore to keep; 0.8 by default, 0.4 of mini models."
+        ),
+    ] = None
+    min_stability: Annotated[
+        float | None,
+        typer.Option(
+            help="For everything: lowest stability to keep; 0.95 by default, 0.6 of mini models."
+        ),
+    ] = None
+
+    def of_generator(self, family: str, lacking: str = "") -> dict[str, Any]:
+        """The options, or a family's defaults, as arguments of SAM2's automatic mask generator.
+
+        An option that is out of range is a ``ParamsError``. Without a grid, for want of the option
+        ``lacking``, there are no arguments, and any option is refused.
+        """
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if lacking:
+            for name, number in given.items():
+                option = name.replace("_", "-")
+                raise ParamsError(f"{option} must come with {lacking}, got {number:g} without it")
+            return {}
+        grid: dict[str, Any] = {**GRID_OF.get(family, GRID), **given}
+        points_per_side = grid["points_per_side"]
+        if not 1 <= points_per_side <= MAX_POINTS:
+            raise ParamsError(
+                f"points-per-side must be a whole number from 1 to {MAX_POINTS}, got "
+                f"{points_per_side}"
+            )
+        check_share("min-score", grid["min_score"])
+        check_share("min-stability", grid["min_stability"])
+        return {
+            "points_per_side": points_per_side,
+            "pred_iou_thresh": grid["min_score"],
+            "stability_score_thresh": grid["min_stability"],
+        }
+
+
+def with_records(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a Typer command whose parameters may be records, such as ``ModelOptions``.
+
+    The command line has an option for each field of a record; ``command`` is called with the
+    record. So options that several commands share are declared once, as the fields of a record.
+    """
+    signature = inspect.signature(command)
+    records = {
+        name: inspect.signature(parameter.annotation).parameters
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def flat(**options: Any) -> None:  # noqa: ANN401 - of each option's type
+        for name, names in records.items():
+            record = signature.parameters[name].annotation
+            options[name] = record(**{option: options.pop(option) for option in names})
+        command(**options)
+
+    flat.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in signature.parameters.items()
+            for option in (records[name].values() if name in records else [parameter])
+        ]
+    )
+    return flat
+
+
 SELECTED: Final = "selected"
 
 BEST: Final = "best"
@@ -46,39 +250,20 @@ MASKS: Final = (SELECTED, BEST)
 """Masks that commands can give: the selected mask, or the mask with the highest expected IoU."""
 
 
-PICTURES: Final = ("mask", "overlay", "entropy", "everything")
-"""Kinds of pictures to save, which their names end with."""
+def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
+    """Refuse ``best`` masks where no heads choose a mask: they would be the selected masks.
 
-SOFTWARE: Final = "usam-cache"
-"""What saved pictures name as their maker."""
+    ``choices`` are the gains of the heads' choice of masks, empty for heads that do not choose.
+    """
+    check_known("masks", masks, MASKS)
+    if masks == BEST and not choices:
+        raise ParamsError("heads must choose among masks to give the best, got none that do")
 
-PNG_BEGINS: Final = re.compile(rb"(?s)\x89PNG.{33}tEXtSoftware\0" + SOFTWARE.encode())
-"""First bytes of a saved picture: signature and header, then its maker (PNG 1.2, 11.3.4)."""
 
-
-@dataclass(frozen=True)
-class Question:
-    """An image to predict masks for, the model and heads to use, and costs of corrections."""
-
-    path: Path
-    """File of the image; pictures are named after it."""
-    rgb: np.ndarray
-    choice: ModelChoice
-    costs: Costs
-    save: Path | None
-    """Folder to write pictures to; None for no pictures."""
-    masks: str
-    """The mask of the pictures, one of ``MASKS``."""
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        height, width = self.rgb.shape[:2]
-        return height, width
-
-    def picture_path(self, kind: str) -> Path:
-        """Path of a picture to save, one of ``PICTURES``."""
-        return (self.save or Path()) / f"{self.path.stem}-{kind}.png"
+def check_share(name: str, share: float) -> None:
+    """Raise ParamsError, which names the option, if its number lies outside [0, 1]."""
+    if not 0 <= share <= 1:
+        raise ParamsError(f"{name} must be a number from 0 to 1, got {share:g}")
 
 
 def parse_clicks(
@@ -111,14 +296,15 @@ def parse_clicks(
 
 
 def read_checked_prompts(path: Path, kind: str) -> list[PromptedImage]:
-    """Read the prompts of a COCO file, check them, and print how many annotations have none.
+    """Read the prompts of a COCO file, and print how many annotations have none.
 
-    ``kind`` is one of ``COCO_PROMPTS``.
+    They are checked before a run that may take hours. ``kind`` is one of ``COCO_PROMPTS``.
 
     Raises
     ------
     DataError
-        If ``read_prompts`` or ``check_prompts`` refuses the file.
+        If ``read_prompts`` refuses the file, or a predictor would refuse a prompt: the message then
+        names the file and the annotation.
     """
     images, n_left_out = read_prompts(path, kind)
     check_prompts(path, images)
@@ -129,13 +315,7 @@ def read_checked_prompts(path: Path, kind: str) -> list[PromptedImage]:
 
 
 def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
-    """Check the prompts of a COCO file, before a run that may take hours.
-
-    Raises
-    ------
-    DataError
-        If a predictor would refuse a prompt; the message names the file and the annotation.
-    """
+    """Raise a DataError, which names the annotation, for a prompt that a predictor would refuse."""
     for image in images:
         size_px = image.image.height_px, image.image.width_px
         for prompt in image.prompts:
@@ -146,73 +326,6 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
             except PromptError as error:
                 annotation = f"annotation {prompt.annotation_id} of {image.image.file}"
                 raise DataError(f"{path}: {annotation}: {error}") from error
-
-
-def parse_costs(click: float, larger_model: float, person: float) -> Costs:
-    """Make the costs of corrections, in units of IoU, from options of a command.
-
-    They are the costs of clicking again, of asking the large model, and of a person who draws the
-    mask; a cost outside [0, 1] is a ``ParamsError``.
-    """
-    try:
-        return Costs(click, larger_model, person)
-    except ValueError as error:
-        raise ParamsError(str(error)) from error
-
-
-def grid_options(
-    grid: Mapping[str, Any], everything: str, *, is_everything: bool, family: str
-) -> dict[str, Any]:
-    """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
-
-    ``grid`` has the options by the names in ``GRID``, None for the family's default. Without
-    ``is_everything`` there is no grid: the result is empty, and a set option is refused.
-    ``everything`` is the name of the option that asks for a grid, for this error message.
-
-    Raises
-    ------
-    ParamsError
-        If an option is out of range, or is given without a grid.
-    """
-    if not is_everything:
-        for name, number in grid.items():
-            if number is not None:
-                option = name.replace("_", "-")
-                raise ParamsError(
-                    f"{option} must come with {everything}, got {number:g} without it"
-                )
-        return {}
-    points_per_side, min_score, min_stability = (
-        default if grid[name] is None else grid[name]
-        for name, default in GRID_OF.get(family, GRID).items()
-    )
-    if not 1 <= points_per_side <= MAX_POINTS:
-        raise ParamsError(
-            f"points-per-side must be a whole number from 1 to {MAX_POINTS}, got {points_per_side}"
-        )
-    check_share("min-score", min_score)
-    check_share("min-stability", min_stability)
-    return {
-        "points_per_side": points_per_side,
-        "pred_iou_thresh": min_score,
-        "stability_score_thresh": min_stability,
-    }
-
-
-def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
-    """Refuse ``best`` masks where no heads choose a mask: they would be the selected masks.
-
-    ``choices`` are the gains of the heads' choice of masks, empty for heads that do not choose.
-    """
-    check_known("masks", masks, MASKS)
-    if masks == BEST and not choices:
-        raise ParamsError("heads must choose among masks to give the best, got none that do")
-
-
-def check_share(name: str, share: float) -> None:
-    """Raise ParamsError, which names the option, if its number lies outside [0, 1]."""
-    if not 0 <= share <= 1:
-        raise ParamsError(f"{name} must be a number from 0 to 1, got {share:g}")
 
 
 def _numbers(option: str, text: str, form: str) -> tuple[float, ...]:

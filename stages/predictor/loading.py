@@ -14,14 +14,14 @@ from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
-from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.command_options import ModelOptions
+from stages.predictor.model_choice import ModelChoice
 from stages.predictor.stored_images import EmbeddingStores, Places, listed_places
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files import head_file
-from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.split.split_cells import head_version
 
 PRETRAINED: Final = {
@@ -138,16 +138,16 @@ def load_predictor(  # noqa: PLR0913 - the files, and what the model runs on
     ((3, 192, 256), (3,), (3, 64, 64))
     """
     check_known("family", family, FAMILIES)
-    choice = choose_model(
+    options = ModelOptions(
         family,
         model or models_of(family)[0],
-        heads,
-        weights=weights,
+        None if heads is None else Path(heads),
+        weights=None if weights is None else Path(weights),
         device=device,
         precision=precision,
-        embeddings=listed_places(embeddings),
+        embeddings=[*map(str, listed_places(embeddings))],
     )
-    return _loaded(choice, strict=strict, **postprocessing)
+    return _loaded(options.choose(), strict=strict, **postprocessing)
 
 
 def load_chosen(choice: ModelChoice) -> UncertainPredictor:
@@ -205,7 +205,7 @@ def check_fit(choice: ModelChoice, *, strict: bool = True) -> None:
         f"weights_{choice.model}": choice.record.digest,
     }
     try:
-        head_file.check_card(choice.heads, choice.card, expected)
+        head_file.check_card(choice.heads, choice.file.card, expected)
     except DataError as error:
         if strict:
             raise
@@ -219,10 +219,10 @@ def _smallest(choice: ModelChoice) -> Sam | None:
     if the weights of the smallest model, those that the heads learned from, are not in the folder
     of checkpoints.
     """
-    if choice.file is None or choice.file.training_images is None:
+    if choice.file.training_images is None:
         return None
     smallest = checkpoint(choice.family, choice.file.models[0])
-    is_other = choice.card[f"weights_{smallest.model}"] != smallest.digest
+    is_other = choice.file.card[f"weights_{smallest.model}"] != smallest.digest
     if choice.model == smallest.model or is_other or not smallest.path.is_file():
         return None
     return load_sam(choice.family, smallest.model, precision=choice.precision, device=choice.device)
@@ -235,7 +235,7 @@ def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
     incomplete heads are an error.
     """
     path, file, model = choice.heads, choice.file, choice.model
-    if path is None or file is None:
+    if path is None:
         models = models_of(choice.family)
         return ProposalHeads(choice.family, model, models, None, {}, no_heads=choice.no_heads)
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
@@ -257,10 +257,8 @@ def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
             head_set_of(file.card),
             file.weights,
             first_mask_token=int(file.card.get("first_mask_token", "1")),
-            guarantees=tuple(
-                guarantee for guarantee in guarantees_of(file.card) if guarantee.model == model
-            ),
-            choices=tuple(choice for choice in choices_of(file.card) if choice.model == model),
+            guarantees=tuple(gate for gate in file.guarantees if gate.model == model),
+            choices=tuple(gain for gain in file.choices if gain.model == model),
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,

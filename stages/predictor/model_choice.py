@@ -1,18 +1,17 @@
-"""Chooses a model and heads from options, the same for all commands and annotation backends."""
+"""A model with the heads that judge its masks, and the heads and families by default."""
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
-from stages.predictor.stored_images import is_rounded, signature_of
+from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
+from stages.predictor.stored_images import is_rounded
 from stages.settings.parsing import check_known
-from storage.checkpoints.weights import FILE, Checkpoint, check_there, checkpoint
-from storage.head_files.head_file import HeadFile, family_heads, read_head_file
+from storage.checkpoints.weights import FILE, Checkpoint, checkpoint
+from storage.head_files.head_file import NO_HEADS, HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
 from storage.paths import SHAPES
 
@@ -32,8 +31,8 @@ class ModelChoice:
     model: str
     heads: Path | None
     """File of the heads; None if there are none: then ``no_heads`` says how to get some."""
-    file: HeadFile | None
-    """Content of ``heads``, which is read once."""
+    file: HeadFile
+    """Content of ``heads``, which is read once; ``NO_HEADS`` if there are none."""
     device: str
     precision: Literal["fp32", "bf16"]
     embeddings: tuple[str | Path, ...] = ()
@@ -42,14 +41,9 @@ class ModelChoice:
     """Weights of the model: those of the family, or the path of a file of the user."""
 
     @property
-    def card(self) -> Mapping[str, str]:
-        """Card (metadata) of the head file; empty without heads."""
-        return {} if self.file is None else self.file.card
-
-    @property
     def known(self) -> tuple[str, ...]:
         """Models that the heads learned from; without heads, those of the family."""
-        return models_of(self.family) if self.file is None else self.file.models
+        return models_of(self.family) if self.heads is None else self.file.models
 
     @property
     def record(self) -> Checkpoint:
@@ -59,7 +53,7 @@ class ModelChoice:
     @property
     def no_heads(self) -> str:
         """Sentence that says how to get heads; empty if there are some."""
-        if self.file is not None:
+        if self.heads is not None:
             return ""
         if self.weights != FILE:
             fit = f"usam heads fit IMAGES ANNOTATIONS --weights {self.weights} --out FILE"
@@ -83,93 +77,25 @@ class ModelChoice:
         these entries in its signature.
         """
         levels = {"levels": "fp16"} if any(map(is_rounded, self.embeddings)) else {}
-        heads, weights = self.card.get("sha256", "none"), self.record.digest
+        heads, weights = self.file.card.get("sha256", "none"), self.record.digest
         return {"heads": heads, "weights": weights, "precision": self.precision, **levels}
 
 
-def choose_model(  # noqa: PLR0913 - the options of commands that predict
-    family: str | None = None,
-    model: str | None = None,
-    heads: str | Path | None = None,
-    *,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    precision: str | None = None,
-    embeddings: Sequence[str | Path] = (),
-    images: Path | None = None,
-) -> ModelChoice:
-    """Choose a model and heads, without loading the model.
-
-    Parameters
-    ----------
-    family
-        By default, the family of ``heads``, else of the first of ``embeddings``, else
-        ``default_family`` of ``images``.
-    model
-        By default, the model of the first of ``embeddings``, else the smallest model that the heads
-        learned from; without heads, the smallest of the family.
-    heads
-        Head file: by default, the file of the family's heads, if it is there and they learned from
-        the weights.
-    weights
-        File whose weights replace those of the family.
-    precision
-        By default, that of the features that the heads learned from; ``fp32`` without heads.
-    embeddings
-        Stores of embeddings of images, which are not encoded again. Only the first is opened here.
-    images
-        Image, or folder of images, to answer prompts about.
-
-    Raises
-    ------
-    ParamsError
-        If the family, device or precision is unknown, or the heads did not learn from the model.
-    WeightsError
-        If ``weights`` or ``heads`` is no file, or heads are damaged.
-    """
-    signature = signature_of(embeddings[0]) if embeddings else {}
-    model, source = model or signature.get("model"), FILE if weights is None else str(weights)
-    if heads is None:
-        family = family or signature.get("family") or default_family(images)
-        check_known("family", family, FAMILIES)
-        path, file = family_heads(family), _usual_heads(family, model, source)
-    else:
-        path = Path(heads)
-        file = read_head_file(path)
-        family = family or file.card["family"]
-        check_known("family", family, FAMILIES)
-    check_known("device", device, DEVICES)
-    models = models_of(family) if file is None else file.models
-    model = model or models[0]
-    check_known("model", model, models)
-    check_there(checkpoint(family, model, source))
-    precision = precision or ("fp32" if file is None else file.card["precision"])
-    check_known("precision", precision, PRECISIONS)
-    return ModelChoice(
-        family,
-        model,
-        None if file is None else path,
-        file,
-        device,
-        cast("Literal['fp32', 'bf16']", precision),
-        tuple(embeddings),
-        source,
-    )
-
-
-def _usual_heads(family: str, model: str | None, weights: str) -> HeadFile | None:
-    """Read the heads of a family; None if there are none, or they are of other weights.
+def usual_heads(family: str, model: str | None, weights: str) -> tuple[Path | None, HeadFile]:
+    """Read the heads of a family; no path and ``NO_HEADS`` without heads that fit the weights.
 
     Heads of a file that is damaged, or of another version, are an error, as if they were named.
     """
     path = family_heads(family)
-    file = read_head_file(path) if path.is_file() else None
-    if file is None or weights == FILE:
-        return file
-    model = model or models_of(family)[0]
-    check_known("model", model, models_of(family))
-    fits = file.card.get(f"weights_{model}") == checkpoint(family, model, weights).digest
-    return file if fits else None
+    if not path.is_file():
+        return None, NO_HEADS
+    file = read_head_file(path)
+    if weights != FILE:
+        model = model or models_of(family)[0]
+        check_known("model", model, models_of(family))
+        if file.card.get(f"weights_{model}") != checkpoint(family, model, weights).digest:
+            return None, NO_HEADS
+    return path, file
 
 
 def default_family(images: Path | None = None) -> str:

@@ -17,7 +17,7 @@ from stages.review.queue import COCO, CVAT, LABEL_STUDIO, Candidate, ReviewQueue
 from stages.settings.parsing import ParamsError
 from storage.folders import whole_file
 from storage.images.videos import video_of
-from storage.outputs.coco_results import coco_annotation, write_dataset, write_list
+from storage.outputs.coco_results import write_dataset, write_list
 from storage.rle import run_lengths
 
 LOCAL_FILES: Final = "/data/local-files/?d="
@@ -69,28 +69,27 @@ def _write_coco(file: TextIOBase, queue: ReviewQueue, *, as_polygons: bool) -> i
         for number, image in enumerate(prompted, start=1)
     }
     images = [image.entry | {"id": ids[image.image_id]} for image in prompted]
-    candidates = map(queue.candidate, range(len(queue)))
-    exported = (candidate for candidate in candidates if candidate.is_exported)
-    annotations = (
-        _annotation(number, candidate, as_polygons=as_polygons)
-        | {"image_id": ids[candidate.image.image_id]}
-        for number, candidate in enumerate(exported, start=1)
+    results = (
+        _result(queue.candidate(rank), ids, as_polygons=as_polygons) for rank in range(len(queue))
     )
-    return write_dataset(file, images, annotations, queue.source.categories)
+    exported = (result for result in results if result is not None)
+    return write_dataset(file, images, exported, queue.source.categories, also=["annotation_id"])
 
 
-def _annotation(number: int, candidate: Candidate, *, as_polygons: bool) -> dict[str, Any]:
+def _result(
+    candidate: Candidate, ids: Mapping[int | str, int | str], *, as_polygons: bool
+) -> dict[str, Any] | None:
+    """The mask of a review as a result, with the new id of its image; None for a removed mask."""
+    if not candidate.is_exported:
+        return None
     reviewed = {
+        "image_id": ids[candidate.image.image_id],
         "segmentation": candidate.segmentation,
         "score": candidate.score,
         "attributes": candidate.attributes,
     }
-    annotation = coco_annotation(number, {**candidate.entry, **reviewed})
-    if "annotation_id" in candidate.entry:
-        annotation["annotation_id"] = candidate.entry["annotation_id"]
-    if as_polygons:
-        annotation["segmentation"] = coco_masks.polygons(candidate.mask)
-    return annotation
+    polygons = {"polygons": coco_masks.polygons(candidate.mask)} if as_polygons else {}
+    return {**candidate.entry, **reviewed, **polygons}
 
 
 def _write_cvat(file: TextIOBase, queue: ReviewQueue) -> int:

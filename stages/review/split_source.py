@@ -137,12 +137,12 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
     cells = open_cells(split, settings, with_masks=True, cache=cache_location())
     cell = cells.by_name[choice.model, "identity"]
     sam_score = cell.proposals().sam_score
-    if choice.heads is None or choice.file is None:
+    if choice.heads is None:
         score = sam_score * cell.scores("stability_score")[:, CENTER]
     else:
-        check_card(choice.heads, choice.card, cells.head_origin)
-        score = expected_ious(cell, head_set_of(choice.card), choice.file)
-    has_heads = choice.file is not None
+        check_card(choice.heads, choice.file.card, cells.head_origin)
+        score = expected_ious(cell, head_set_of(choice.file.card), choice.file)
+    has_heads = choice.heads is not None
     rows_of = _rows_of(cells.table)
     made_by = {"family": choice.family, "model": choice.model}
 

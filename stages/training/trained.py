@@ -19,7 +19,7 @@ from stages.training.data import OBJECTS, learned_prompts, origin_of
 from stages.training.fit import FittedHeads, weights_by_fold
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
-from storage.head_files.guarantees import choices_entry, errors_entry
+from storage.head_files.guarantees import CHOICES, ERRORS, evidence_entry
 from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
@@ -84,7 +84,7 @@ def final_heads(
         (judging_seed,) = {heads.judging_seed for heads in fitted}
         folds = weights_by_fold(fitted)
         gains, errors = held_out_evidence(cells, head_set, folds, judging_seed)
-        shared |= choices_entry(gains) | errors_entry(errors)
+        shared |= evidence_entry(CHOICES, gains) | evidence_entry(ERRORS, errors)
     return [
         FinalHead(
             name,

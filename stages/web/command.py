@@ -3,18 +3,17 @@
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.sam.families import DRAWN, FAMILIES
-from stages.cli.predictor_options import Host, ModelOptions, Port, with_records
+from stages.predictor.command_options import Host, ModelOptions, Port, with_records
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
 from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError, check_known
-from storage.checkpoints.weights import models_there
+from stages.settings.parsing import ParamsError
 from storage.images.videos import address_in
 
 PORT: Final = 8765
@@ -45,25 +44,12 @@ def demo(
             if images and not embeddings:
                 raise ParamsError("--images must come with --embeddings, got it alone")
             signature = signature_of(embeddings[0]) if embeddings else {}
-            family = model_options.family or signature.get("family")
-            if family:
-                check_known("family", family, FAMILIES)
             model = model_options.model or signature.get("model")
-            heads = [model_options.heads] if model_options.heads else []
-            # Only PageState finds out which models the user's heads learned from.
-            is_own = heads or model_options.weights
-            installed = () if is_own else models_there(family or DRAWN)
-            print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(
-                model=model,
-                heads=heads,
-                family=family,
-                weights=model_options.weights,
-                device=model_options.device,
-                precision=model_options.precision,
-                embeddings=embeddings,
-                images=images or _images_of(signature),
+                replace(model_options, model=model), images=images or _images_of(signature)
             )
+            print(f"loading {page.model}", flush=True)
+            page.warm_up()
             for choice in page.models.choices.values():
                 if choice.no_heads:
                     print(f"note: {choice.no_heads}", file=sys.stderr)

@@ -15,7 +15,7 @@ from stages.predictor.answers import mask_result
 from stages.web.messages import Prompt, Strict
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
 from storage.images.image_files import png_bytes
-from storage.outputs.coco_results import attributes_of, coco_annotations, write_dataset
+from storage.outputs.coco_results import attributes_of, write_dataset
 from storage.rle import decode_rle
 
 MOST_OBJECTS: Final = 100
@@ -54,20 +54,20 @@ def annotation_of(
 ) -> Annotation:
     """Answer an object's prompt, and convert the mask that the page asks for to COCO results.
 
-    The entry also has the keys ``attributes``, ``proposal`` and ``cut`` (the probability at which
-    the mask is cut). The image of ``predictor`` is set.
+    The entry also has ``attributes``; in ``uncertainty``, the ``proposal`` and the ``cut`` (the
+    probability at which the mask is cut) come first. The image of ``predictor`` is set.
     """
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
     is_chosen = prompted.proposal == N_PROPOSALS
     mask = uncertainty.best_mask if is_chosen else uncertainty.mask_of(prompted.proposal)
     result = mask_result(uncertainty, mask)
+    of_mask = {"proposal": mask.proposal, "cut": mask.cut}
     return {
         "image_id": 1,
         "category_id": NO_CATEGORY,
         **result,
+        "uncertainty": {**of_mask, **result["uncertainty"]},
         "attributes": {"object": prompted.number, **attributes_of(result)},
-        "proposal": mask.proposal,
-        "cut": mask.cut,
     }
 
 
@@ -80,16 +80,8 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
     """
     height, width = annotations[0]["segmentation"]["size"]
     image = {"id": 1, "file_name": file_name, "height": height, "width": width}
-    by_object = {annotation["attributes"]["object"]: annotation for annotation in annotations}
-
-    def described(entry: Annotation) -> Annotation:
-        annotation = by_object[entry["attributes"]["object"]]
-        of_mask = {key: annotation[key] for key in ("proposal", "cut")}
-        return entry | {"uncertainty": {**of_mask, **annotation["uncertainty"]}}
-
     text = io.StringIO()
-    entries = map(described, coco_annotations(annotations))
-    write_dataset(text, [image], entries, EVERYTHING_CATEGORIES)
+    write_dataset(text, [image], annotations, EVERYTHING_CATEGORIES, also=["uncertainty"])
     return text.getvalue()
 
 

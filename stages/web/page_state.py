@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
@@ -15,12 +15,13 @@ from fastapi import Depends, Request
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.sam.families import EMBEDDED, PHOTOGRAPHS, models_of
+from pipeline.sam.families import EMBEDDED, FAMILIES, PHOTOGRAPHS, models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.answers import ReadImage, image_reader
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_chosen
-from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.model_choice import ModelChoice
 from stages.predictor.stored_images import signature_of
 from stages.review.queue import ReviewQueue
 from stages.settings.parsing import ParamsError, check_known
@@ -43,7 +44,7 @@ def label_of(choice: ModelChoice) -> str:
 
     The name of the file is added if it is not that of the family.
     """
-    card, path = choice.card, choice.heads
+    card, path = choice.file.card, choice.heads
     if path is None:
         return f"{choice.family}, no heads"
     name = "" if path.stem == card["family"] else f" ({path.stem})"
@@ -105,24 +106,26 @@ class Predictors:
 
 
 def offered_heads(
-    files: Sequence[Path], family: str | None, *, needs_weights: bool = True
+    file: Path | None, family: str | None, *, needs_weights: bool = True
 ) -> list[Path | None]:
-    """Head files that the page offers: ``files``, then the family's default file if present.
+    """Head files that the page offers: ``file``, then the family's default file if present.
 
-    None as a family stands for both embedded families. None as a file stands for no heads.
+    None as a family stands for both embedded families. None as an offered file stands for no heads.
 
     Without weights of the family, if ``needs_weights``, the error names the command that fetches
     them.
     """
+    files = [] if file is None else [file]
     if family is None:
-        return [*files, *map(shipped_heads, EMBEDDED)]
+        return [*dict.fromkeys([*files, *map(shipped_heads, EMBEDDED)])]
+    check_known("family", family, FAMILIES)
     if needs_weights and not models_there(family):
         raise WeightsError(
             f"the page must have weights of {family}, got none: run "
             f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
         )
     installed = family_heads(family)
-    return [*files, *([installed] if installed.is_file() else [])] or [None]
+    return [*dict.fromkeys([*files, *([installed] if installed.is_file() else [])])] or [None]
 
 
 T = TypeVar("T")
@@ -264,18 +267,12 @@ class PageState:
 
     Parameters
     ----------
-    model
-        Model that the page starts with; by default, the smallest model that is installed and
-        that the first heads learned from.
-    heads
-        Head files to offer before that of the family; the page starts with the first.
-    family
-        None takes the heads of both embedded families: those of drawn scenes for the page's scenes,
-        those of photographs for files.
-    weights
-        Weights of the user for ``model``, which is then the only model.
-    device, precision, embeddings
-        As in ``choose_model``.
+    options
+        Heads to offer, before those of the family, and what the page starts with: ``model`` or, by
+        default, the smallest model that is installed and that the first heads learned from. Without
+        a family, the page takes the heads of both embedded families: those of drawn scenes for its
+        scenes, those of photographs for files. Weights of the user are of ``model``, which is then
+        the only model.
     images
         Folder or address of the images of ``embeddings``.
     review
@@ -283,36 +280,34 @@ class PageState:
         model: the first prompt loads it. Else, missing weights are an error at the start.
     """
 
-    def __init__(  # noqa: PLR0913 - most are options of ``usam demo``
+    def __init__(
         self,
+        options: ModelOptions = ModelOptions(),  # noqa: B008 - it is frozen
         *,
-        model: str | None = None,
-        heads: Sequence[Path] = (),
-        family: str | None = None,
-        weights: Path | None = None,
-        device: str = "auto",
-        precision: str | None = None,
-        embeddings: Sequence[str] = (),
         images: str | None = None,
         review: ReviewQueue | None = None,
     ) -> None:
+        family, heads, embeddings = options.family, options.heads, options.embeddings or []
         if embeddings and not heads:
             family = family or signature_of(embeddings[0]).get("family")
-        needs_weights = review is None or not review.source.cached_family
-        choose = partial(choose_model, weights=weights, device=device, precision=precision)
-        if weights is None:
-            files = offered_heads(heads, family, needs_weights=needs_weights)
-            choices = [choose(None if path else family, None, path) for path in files]
+        self._needs_weights = review is None or not review.source.cached_family
+        if options.weights is None:
+            files = offered_heads(heads, family, needs_weights=self._needs_weights)
+            any_model = replace(options, model=None, embeddings=None)
+            choices = [
+                replace(any_model, family=None if path else family, heads=path).choose()
+                for path in files
+            ]
         else:
-            choices = [choose(family, model, next(iter(heads), None), embeddings=embeddings)]
+            choices = [options.choose()]
         self.models = Predictors(choices, embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
-        takes_both = family is None and weights is None and not heads
+        takes_both = family is None and options.weights is None and not heads
         self.heads_of_files = PHOTOGRAPHS if takes_both else self.default_heads
         """Name of the heads for files that a user brings; scenes have ``default_heads``."""
         first = self.models.choices[self.default_heads]
-        self.model = model or next(iter(installed_models(first)), first.known[0])
+        self.model = options.model or next(iter(installed_models(first)), first.known[0])
         self.images = OpenImages()
         self.jobs = JobQueue("model")
         self.decoder = JobQueue("decoder")
@@ -320,8 +315,6 @@ class PageState:
             read_scenes() if images is None else stored_images(embeddings, images)
         )
         self.begin_review(review)
-        if needs_weights:
-            self._warm_up()
 
     def begin_review(self, queue: ReviewQueue | None) -> None:
         """Take the queue of a review, or none, in place of another."""
@@ -359,8 +352,13 @@ class PageState:
         for queue in (self.decoder, self.jobs):
             queue.close()
 
-    def _warm_up(self) -> None:
-        """Answer a prompt, so that the first user need not wait for loading and compiling."""
+    def warm_up(self) -> None:
+        """Answer a prompt, so that the first user need not wait for loading and compiling.
+
+        Nothing is loaded for masks of the cache.
+        """
+        if not self._needs_weights:
+            return
         image = OpenImage(self.scenes[0].rgb)
         click = [image.width_px // 2, image.height_px // 2]
         for heads in {self.default_heads, self.heads_of_files}:

@@ -10,24 +10,27 @@ from typing import Annotated, Any, Final
 import typer
 
 from pipeline.iou_errors import IouErrors
-from pipeline.sam.families import DRAWN, FAMILIES
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.cli.predictor_options import GridOptions, Host, ModelOptions, Port, with_records
-from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import check_share, grid_options
-from stages.predictor.model_choice import ModelChoice, default_family
+from stages.predictor.command_options import (
+    GridOptions,
+    Host,
+    ModelOptions,
+    Port,
+    check_share,
+    with_records,
+)
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
 from stages.review.decisions import REMOVE, Decisions, MaskKey, check_inputs, one_writer
 from stages.review.queue import COCO, EXPORT_BEGINS, FORMS, ReviewQueue, Source
 from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
-from storage.checkpoints.weights import FILE, named_weights
+from storage.checkpoints.weights import named_weights
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import check_output, write_lines
-from storage.head_files.guarantees import errors_of
-from storage.head_files.head_file import family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
 
 PORT: Final = 8766
@@ -111,12 +114,11 @@ def review(  # noqa: PLR0913 - one for each option
         if export is not None:
             check_output(export, EXPORT_BEGINS, [Path(source), *folder.glob("*.jsonl")])
         masks = None if replace_masks else folder / "masks.jsonl"
-        choice = _with_usual_model(model_options, review_source, masks).choose(review_source.images)
-        options = grid_options(
-            vars(grid),
-            f"--prompt {coco.EVERYTHING}",
-            is_everything=review_source.prompt in coco.GENERATED,
-            family=choice.family,
+        model_options = _with_usual_model(model_options, review_source, masks)
+        choice = model_options.choose_for(review_source.images)
+        is_generated = review_source.prompt in coco.GENERATED
+        options = grid.of_generator(
+            choice.family, "" if is_generated else f"--prompt {coco.EVERYTHING}"
         )
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"
@@ -130,7 +132,9 @@ def review(  # noqa: PLR0913 - one for each option
             if not len(queue):
                 hint = ": lower --min-score and --min-stability" if options else ""
                 raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
-            _serve(queue, choice, host, port)
+            # The model that made the masks, also where this machine has smaller ones.
+            model_options = replace(model_options, family=choice.family, model=choice.model)
+            _serve(queue, replace(model_options, precision=choice.precision), host, port)
 
 
 def _with_usual_model(options: ModelOptions, source: Source, masks: Path | None) -> ModelOptions:
@@ -209,7 +213,7 @@ def _queue(
         decisions,
         stop_at=stop_at,
         errors=_errors(choice, source),
-        has_heads=choice.file is not None,
+        has_heads=choice.heads is not None,
     )
     of_other_half = {*records} - {image.image_id for image in source.prompted}
     _note_unknown([key for key in queue.unknown if key[0] not in of_other_half])
@@ -229,7 +233,7 @@ def _errors(choice: ModelChoice, source: Source) -> IouErrors | None:
     return next(
         (
             errors
-            for errors in errors_of(choice.card)
+            for errors in choice.file.errors
             if (errors.model, errors.prompt) == (choice.model, name)
         ),
         None,
@@ -248,8 +252,6 @@ def _segment(
     """Segment the images without masks; return an error message per image that cannot be read."""
     if all(image.image_id in results for image in source.prompted):
         return []
-    if choice.family == DRAWN != default_family(source.images):
-        print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import (  # noqa: PLC0415
         answer_images,
@@ -293,23 +295,14 @@ def _export(path: Path, queue: ReviewQueue, form: str, *, as_polygons: bool) -> 
     )
 
 
-def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> None:
+def _serve(queue: ReviewQueue, options: ModelOptions, host: str, port: int) -> None:
     from stages.web.page_state import PageState  # noqa: PLC0415
     from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
     endpoint = open_endpoint(host, port)
     with closing(endpoint.listener):
-        usual = (None, family_heads(choice.family))
-        page = PageState(
-            model=choice.model,
-            heads=[choice.heads] if choice.heads not in usual else [],
-            family=choice.family,
-            weights=None if choice.weights == FILE else Path(choice.weights),
-            device=choice.device,
-            precision=choice.precision,
-            embeddings=[str(place) for place in choice.embeddings],
-            review=queue,
-        )
+        page = PageState(options, review=queue)
+        page.warm_up()
         masks = counted(queue.remaining.n_masks, "mask")
         print(f"{masks} to look at: open {endpoint.address}, end with Ctrl-C", flush=True)
         serve(page, endpoint)

@@ -5,10 +5,10 @@ Guarantees, which ``usam gate`` calibrates, are also in records. Functions that 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -17,7 +17,8 @@ from pipeline.iou_errors import IouErrors
 from storage.errors import DataError, shown
 from storage.outputs.records import read_record, write_record
 
-T = TypeVar("T")
+Evidence = CalibratedGuarantee | ChoiceGain | IouErrors
+"""A record of evidence about heads."""
 
 GATES: Final = "gates"
 """Key of the guarantees in a card of heads (as JSON text) and in a record of ``usam gate``."""
@@ -31,9 +32,12 @@ ERRORS: Final = "iou_errors"
 for form in (Scope, CalibratedGuarantee, ChoiceGain, IouErrors):
     with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(form)
 
-_GUARANTEES: Final = TypeAdapter(tuple[CalibratedGuarantee, ...])
-_GAINS: Final = TypeAdapter(tuple[ChoiceGain, ...])
-_ERRORS: Final = TypeAdapter(tuple[IouErrors, ...])
+_FORMS: Final[Mapping[str, tuple[TypeAdapter[Any], str]]] = {
+    GATES: (TypeAdapter(tuple[CalibratedGuarantee, ...]), "calibrate it again by `usam gate`"),
+    CHOICES: (TypeAdapter(tuple[ChoiceGain, ...]), "train its heads again"),
+    ERRORS: (TypeAdapter(tuple[IouErrors, ...]), "train its heads again"),
+}
+"""Form of the evidence under each key, and the remedy for evidence of another form."""
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
@@ -44,67 +48,35 @@ def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> N
 def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
     """Read guarantees that ``write_guarantees`` wrote; an edited file raises a DataError."""
     record = read_record(path, "usam gate", [GATES])
-    return _parsed(
-        _GUARANTEES.validate_json, json.dumps(record[GATES]), f"{GATES} in {path}", _CALIBRATE
-    )
+    return _parsed(GATES, json.dumps(record[GATES]), str(path))
 
 
-def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str]:
-    """Guarantees as an entry of a card of heads, by key; empty if there are no guarantees."""
-    if not guarantees:
-        return {}
-    return {GATES: json.dumps([asdict(guarantee) for guarantee in guarantees])}
+def evidence_entry(key: str, evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Evidence as an entry of a card of heads, by its key."""
+    return {key: json.dumps([asdict(record) for record in evidence])}
 
 
-def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
-    """Parse the guarantees in a card of heads; an empty tuple if the card has none."""
-    return _parsed(
-        _GUARANTEES.validate_json, card.get(GATES, "[]"), f"{GATES} in a card", _CALIBRATE
-    )
-
-
-def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
-    """Gains of the choice of masks as an entry of a card of heads, by key."""
-    return {CHOICES: json.dumps([asdict(gain) for gain in gains])}
-
-
-def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
-    """Parse the gains of the choice of masks in a card of heads; empty if the card has none."""
-    gains = card.get(CHOICES, "[]")
-    return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", _TRAIN)
+def evidence_of(card: Mapping[str, str], key: str) -> tuple[Any, ...]:
+    """Parse the evidence under a key in a card of heads; an empty tuple if the card has none."""
+    return _parsed(key, card.get(key, "[]"), "a card")
 
 
 def offered_choice(card: Mapping[str, str], prompt: str, model: str) -> ChoiceGain | None:
     """Gain of the choice from a prompt set of a model; None if the choice is not offered."""
-    for choice in choices_of(card):
-        if (choice.prompt, choice.model) == (prompt, model) and choice.is_sure:
-            return choice
-    return None
+    choices: tuple[ChoiceGain, ...] = evidence_of(card, CHOICES)
+    offered = (c for c in choices if (c.prompt, c.model) == (prompt, model) and c.is_sure)
+    return next(offered, None)
 
 
-def errors_entry(errors: Sequence[IouErrors]) -> dict[str, str]:
-    """Errors of expected IoUs as an entry of a card of heads, by key."""
-    return {ERRORS: json.dumps([asdict(of_prompt) for of_prompt in errors])}
-
-
-def errors_of(card: Mapping[str, str]) -> tuple[IouErrors, ...]:
-    """Parse the errors of expected IoUs in a card of heads; empty if the card has none."""
-    errors = card.get(ERRORS, "[]")
-    return _parsed(_ERRORS.validate_json, errors, f"{ERRORS} in a card", _TRAIN)
-
-
-_TRAIN: Final = "train its heads again"
-
-_CALIBRATE: Final = "calibrate it again by `usam gate`"
-
-
-def _parsed(parse: Callable[[str], T], text: str, name: str, remedy: str) -> T:
+def _parsed(key: str, text: str, place: str) -> tuple[Any, ...]:
+    form, remedy = _FORMS[key]
     try:
-        return parse(text)
+        parsed: tuple[Any, ...] = form.validate_json(text)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        place = ".".join(map(str, fault["loc"]))
+        field = ".".join(map(str, fault["loc"]))
         raise DataError(
-            f"{name} must be as this version writes them, got {shown(fault['input'])} at "
-            f"{place or 'the top'} ({fault['msg']}): {remedy}"
+            f"{key} in {place} must be as this version writes them, got {shown(fault['input'])} at "
+            f"{field or 'the top'} ({fault['msg']}): {remedy}"
         ) from error
+    return parsed

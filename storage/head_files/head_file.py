@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +16,14 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
+from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain
 from pipeline.heads.training_images import TrainingImages, from_tensors
+from pipeline.iou_errors import IouErrors
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.families import DRAWN, EMBEDDED, FAMILIES, models_of
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
-from storage.head_files.guarantees import choices_of, errors_of, guarantees_of
+from storage.head_files.guarantees import CHOICES, ERRORS, GATES, evidence_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import heads_dir, remedy
@@ -62,7 +65,7 @@ class HeadFile:
     training_images: TrainingImages | None = None
     """Encoder statistics of the training images; None in a file of the stage ``train``."""
 
-    @property
+    @cached_property
     def models(self) -> tuple[str, ...]:
         """Names of the models whose tokens the heads learned from, from small to large.
 
@@ -73,6 +76,21 @@ class HeadFile:
         except (KeyError, ValueError) as error:
             raise DataError(f"heads must name a family that there is: {error}") from error
         return tuple(model for model in models if f"weights_{model}" in self.card)
+
+    @cached_property
+    def guarantees(self) -> tuple[CalibratedGuarantee, ...]:
+        """Guarantees about masks that the heads judge; a DataError if they are malformed."""
+        return evidence_of(self.card, GATES)
+
+    @cached_property
+    def choices(self) -> tuple[ChoiceGain, ...]:
+        """Gains of the heads' choice of masks; a DataError if they are malformed."""
+        return evidence_of(self.card, CHOICES)
+
+    @cached_property
+    def errors(self) -> tuple[IouErrors, ...]:
+        """Errors of expected IoUs on held-out images; a DataError if they are malformed."""
+        return evidence_of(self.card, ERRORS)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
@@ -93,6 +111,10 @@ class HeadFile:
 def head_set_path(split: str, head_set: HeadSet) -> Path:
     """Path of the head file of a head set that was trained on a split."""
     return heads_dir(split) / f"{head_set}.safetensors"
+
+
+NO_HEADS: Final = HeadFile({}, {})
+"""Stands for a file where there are no heads: it has neither heads nor evidence."""
 
 
 def shipped_heads(family: str = DRAWN) -> Path:
@@ -223,14 +245,19 @@ def read_head_file(path: Path) -> HeadFile:
     except ValueError as error:
         advice = remedy(path) or "; train its heads again"
         raise WeightsError(f"{path}: {error}{advice}") from error
-    return HeadFile(weights, dict(sorted(card.items())), training_images)
+    file = HeadFile(weights, dict(sorted(card.items())), training_images)
+    if not file.models:
+        raise WeightsError(
+            f"the card of {path} must name the weights of a model of its family, got none"
+        )
+    _ = file.guarantees, file.choices, file.errors  # a fault in these shows here
+    return file
 
 
 def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]) -> None:
     """Raise a WeightsError for a card that lacks a required entry, or has one that breaks its rule.
 
-    Required are ``_REQUIRED``; ``_FORMS`` has the rules; ``OBJECTIVES`` must be of ``objectives``;
-    the weights of a model must be named. Raises a DataError if guarantees or gains are malformed.
+    Required are ``_REQUIRED``; ``_FORMS`` has the rules; ``OBJECTIVES`` must be of ``objectives``.
     """
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
@@ -251,13 +278,6 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
             f"{OBJECTIVES} in the card of {path} must be facts about "
             f"{', '.join(sorted(objectives))}, got {shown(card[OBJECTIVES])}"
         )
-    if not HeadFile({}, card).models:
-        raise WeightsError(
-            f"the card of {path} must name the weights of a model of its family, got none"
-        )
-    guarantees_of(card)
-    choices_of(card)
-    errors_of(card)
 
 
 def _is_number(text: str) -> bool:

@@ -85,61 +85,54 @@ def write_list(file: TextIOBase, entries: Iterable[Mapping[str, Any]]) -> int:
 def write_dataset(
     file: TextIOBase,
     images: Sequence[Mapping[str, Any]],
-    annotations: Iterable[Mapping[str, Any]],
+    results: Iterable[Mapping[str, Any]],
     categories: Mapping[int, str],
+    *,
+    also: Sequence[str] = (),
 ) -> int:
     """Write a COCO instances file, which annotation tools import; return the number of annotations.
+
+    Annotations are numbered from 1. Empty masks are left out, since annotation tools refuse them.
 
     Parameters
     ----------
     images
         Entries of the file's list ``images``.
-    annotations
-        Entries of the file's list ``annotations``, as ``coco_annotations`` makes them.
+    results
+        Results with attributes. The mask of a result with ``polygons`` is written as these.
     categories
         Category names by id; a category without a name is named by its id.
+    also
+        Further entries of the results that annotations have, too, if they are there.
     """
     used: set[int] = set()
 
-    def noted() -> Iterator[Mapping[str, Any]]:
-        for annotation in annotations:
-            used.add(annotation["category_id"])
-            yield annotation
+    def annotations() -> Iterator[dict[str, Any]]:
+        number = 0
+        for result in results:
+            rle = result["segmentation"]
+            if area := int(coco_mask.area(rle)):
+                number += 1
+                used.add(result["category_id"])
+                yield {
+                    "id": number,
+                    "image_id": result["image_id"],
+                    "category_id": result["category_id"],
+                    "iscrowd": 0,
+                    "segmentation": result.get("polygons", rle),
+                    "area": area,
+                    "bbox": coco_mask.toBbox(rle).tolist(),
+                    "score": result["score"],
+                    "attributes": result["attributes"],
+                    **{name: result[name] for name in also if name in result},
+                }
 
     file.write(f'{_INFO}"images": {json.dumps(images)},\n"annotations": ')
-    n_written = write_list(file, noted())
+    n_written = write_list(file, annotations())
     names = {category: str(category) for category in used} | dict(categories)
     named = [{"id": category, "name": name} for category, name in sorted(names.items())]
     file.write(f',\n"categories": {json.dumps(named)}}}\n')
     return n_written
-
-
-def coco_annotations(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield results with attributes as annotations of a COCO data set, numbered from 1.
-
-    Empty masks are left out, since annotation tools refuse them.
-    """
-    number = 0
-    for result in results:
-        if coco_mask.area(result["segmentation"]):
-            number += 1
-            yield coco_annotation(number, result)
-
-
-def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a result with attributes to a COCO data set's annotation with the id ``number``."""
-    rle = result["segmentation"]
-    return {
-        "id": number,
-        "image_id": result["image_id"],
-        "category_id": result["category_id"],
-        "iscrowd": 0,
-        "segmentation": rle,
-        "area": int(coco_mask.area(rle)),
-        "bbox": coco_mask.toBbox(rle).tolist(),
-        "score": result["score"],
-        "attributes": result["attributes"],
-    }
 
 
 class KeptResults:

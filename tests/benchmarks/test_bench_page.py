@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from stages.predictor.command_options import ModelOptions
 from stages.web.page_state import PageState
 from tests.fixtures.web_page import CHOICE, question
 from tools.bars import Bar, missed_bars
@@ -30,7 +31,10 @@ def test_a_click_is_answered_while_it_is_felt(
     benchmark: BenchmarkFixture, model: str, what: str
 ) -> None:
     """Through a socket, from the question to the last byte of three masks."""
-    with served(PageState(model=model)) as here, httpx.Client(base_url=here, timeout=60) as client:
+    with (
+        served(PageState(ModelOptions(model=model))) as here,
+        httpx.Client(base_url=here, timeout=60) as client,
+    ):
         choice = CHOICE | {"model": model}
         address, data = ({"scene": 0}, None) if what == "scene" else ({}, photograph())
         image = client.post("/api/images", params={**choice, **address}, content=data).json()

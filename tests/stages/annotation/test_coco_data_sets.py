@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.predictor import coco_masks
 from stages.review.export import export_queue
-from storage.outputs.coco_results import LOWEST_FIRST, coco_annotations, write_dataset
+from storage.outputs.coco_results import LOWEST_FIRST, write_dataset
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.reviews import written_queue
 
@@ -75,7 +75,7 @@ def test_datumaro_sorts_masks_by_their_expected_iou(python: Path, tmp_path: Path
         folder.mkdir(parents=True)
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(pictures / "3.png")
     with file.open("w", encoding="utf-8") as opened:
-        write_dataset(opened, [image], coco_annotations(results), {1: "cell"})
+        write_dataset(opened, [image], results, {1: "cell"})
     found = json.loads(printed(python, DATUMARO, tmp_path))
     assert [attributes["expected_iou"] for attributes, _ in found] == sorted(SCORES)
     assert [attributes["score"] for attributes, _ in found] == sorted(SCORES)

@@ -12,9 +12,10 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import head_set_of
-from stages.predictor.model_choice import OF_USERS, choose_model
-from storage.head_files.guarantees import guarantees_of, write_guarantees
+from stages.predictor.model_choice import OF_USERS
+from storage.head_files.guarantees import GATES, evidence_of, write_guarantees
 from storage.head_files.head_file import (
     family_heads,
     head_set_path,
@@ -88,7 +89,7 @@ def test_gates_of_its_measure_go_into_the_card() -> None:
     for number, gate in enumerate([*others, GATE]):
         write_guarantees(gate_path("shapes_val", str(number)), [gate])
     assert usam_heads("export", SPLIT, "a", "--gates", "shapes_val").exit_code == 0
-    assert guarantees_of(read_head_file(Path("a")).card) == (GATE,)
+    assert evidence_of(read_head_file(Path("a")).card, GATES) == (GATE,)
 
 
 @pytest.mark.usefixtures("clone")
@@ -119,7 +120,13 @@ def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
 
 @pytest.mark.usefixtures("clone")
 def test_the_command_that_a_note_about_missing_heads_names_writes_them() -> None:
-    words = choose_model("sam2.1").no_heads.rpartition("`usam heads ")[2].partition("`")[0].split()
+    words = (
+        ModelOptions("sam2.1")
+        .choose()
+        .no_heads.rpartition("`usam heads ")[2]
+        .partition("`")[0]
+        .split()
+    )
     result = usam_heads(*[SPLIT if word == "SPLIT" else word for word in words])
     assert result.exit_code == 0, result.stderr
     assert read_head_file(family_heads("sam2.1")).card["split"] == SPLIT

@@ -27,14 +27,15 @@ from stages import extract_train, own_heads, prepare, train, tune
 from stages.cli.heads import app
 from stages.cli.heads_fit import _settings
 from stages.extraction import models
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
-from stages.predictor.model_choice import OF_USERS, choose_model
+from stages.predictor.model_choice import OF_USERS
 from stages.settings.signatures import train_settings
 from stages.training.data import group_index
 from storage.coco_writer import write_coco
 from storage.errors import DataError
 from storage.folders import sha256_file
-from storage.head_files.guarantees import choices_of, errors_of
+from storage.head_files.guarantees import CHOICES, ERRORS, evidence_of
 from storage.head_files.head_file import UNTESTED, HeadFile, head_set_path, read_head_file
 from storage.split.split_cells import open_cells
 from tests.fixtures.predictors import built_mini
@@ -128,8 +129,8 @@ def test_the_stages_make_the_same_objects_features_and_heads(
 
 def test_what_is_printed_of_held_out_images_is_what_the_file_says(fitted: Fitted) -> None:
     card = fitted.heads.card
-    (errors,) = (errors for errors in errors_of(card) if errors.prompt == "box")
-    (choice,) = (choice for choice in choices_of(card) if choice.prompt == "box")
+    (errors,) = (errors for errors in evidence_of(card, ERRORS) if errors.prompt == "box")
+    (choice,) = (choice for choice in evidence_of(card, CHOICES) if choice.prompt == "box")
     excess = np.average(errors.excess, weights=errors.n_masks)
     printed = dict(re.findall(r"^(\S.*?)  +(−?\d+\.\d) \(", fitted.stdout, re.MULTILINE))
     assert float(printed["expected less true IoU"].replace("−", "-")) == pytest.approx(
@@ -147,7 +148,7 @@ def test_heads_that_knew_each_held_out_mask_would_gain_what_its_score_lacks(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(fitted.folder)
-    choice = choose_model(None, None, weights=None, device="auto", images=Path("data/shapes"))
+    choice = ModelOptions().choose(Path("data/shapes"))
     monkeypatch.chdir("my.safetensors.work")
     expected = train_settings(_settings(choice, None), "scenes", ["tiny"], ["box"])
     cells = open_cells("scenes", expected)

@@ -75,7 +75,7 @@ def test_a_file_of_another_kind_is_never_replaced(command: str, content: bytes) 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_computed(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.predictor.answers.load_chosen", pytest.fail)
+    monkeypatch.setattr("stages.predictor.loading._loaded", pytest.fail)
     out = Path("photos/a.png/x/y")
     refused = run(command, out)
     assert (refused.exit_code, refused.stderr) == (1, "error: photos/a.png/x: Not a directory\n")

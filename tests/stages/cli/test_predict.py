@@ -22,8 +22,7 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import COMMANDS, app
-from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import GRID, GRID_OF, grid_options
+from stages.predictor.command_options import GRID, GRID_OF, NOTE, GridOptions
 from stages.predictor.loading import load_predictor
 from storage.head_files.tensors import read_tensors
 from storage.rle import decode_rle
@@ -162,7 +161,7 @@ def test_heads_that_judge_single_masks_give_no_best_mask(tmp_path: Path) -> None
     refused = usam_predict(
         "photo.png", *ASKED, str(write_random_heads(tmp_path / "a")), "--best-mask"
     )
-    assert (refused.exit_code, refused.stderr) == (1, f"error: {NO_BEST}\n")
+    assert (refused.exit_code, refused.stderr) == (1, f"{NOTE}\nerror: {NO_BEST}\n")
 
 
 @pytest.mark.parametrize(
@@ -248,8 +247,8 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
     result = usam_predict("photo.png", *ASKED, heads, "--model", "large")
     assert "Gate" not in result.stdout
     assert result.stderr.splitlines() == [
-        "note: the heads' card has a gate for tiny, which says nothing of masks of large",
         NOTE,
+        "note: the heads' card has a gate for tiny, which says nothing of masks of large",
     ]
 
 
@@ -279,17 +278,13 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
     official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
     names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh")
-    defaults = grid_options(
-        dict.fromkeys(GRID), "--everything", is_everything=True, family="sam2.1"
-    )
+    defaults = GridOptions().of_generator("sam2.1")
     assert defaults == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
     of_photos = GRID_OF["mini-photos"]
     for name, default in GRID.items():
         assert f"{default} by default, {of_photos[name]} of mini models" in help_text
-    found = grid_options(
-        dict.fromkeys(GRID), "--everything", is_everything=True, family="mini-photos"
-    )
+    found = GridOptions().of_generator("mini-photos")
     assert list(found.values()) == list(of_photos.values())
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
-from stages.predictor.card_entries import NOTE
+from stages.predictor.command_options import NOTE
 from stages.predictor.loading import load_predictor
 from stages.program.stopping import kept_work
 from storage.rle import area_rle, decode_rle
@@ -113,7 +113,7 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str, masks
 def test_heads_that_judge_single_masks_give_no_best_masks() -> None:
     heads = str(write_random_heads(Path("heads.safetensors")))
     refused = usam("images", "asked.json", "a", "--masks", "best", "--heads", heads)
-    assert (refused.exit_code, refused.stderr) == (1, f"error: {NO_BEST}\n")
+    assert (refused.exit_code, refused.stderr) == (1, f"{NOTE}\nerror: {NO_BEST}\n")
 
 
 def test_everything_in_the_images_is_found_and_read_by_coco_s_tools() -> None:

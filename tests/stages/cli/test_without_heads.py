@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import Uncertainty
 from stages.cli.app import app
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
 from stages.web.page_state import PageState
 from storage.folders import sha256_file
@@ -137,7 +138,7 @@ def test_doctor_looks_at_own_weights() -> None:
 
 
 def test_the_page_answers_and_says_that_there_are_no_heads() -> None:
-    page = PageState(family="mini", weights=Path("mine.pt"))
+    page = PageState(ModelOptions("mini", weights=Path("mine.pt")))
     try:
 
         async def ask(client: httpx.AsyncClient) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from stages.settings.parsing import ParamsError
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
-from storage.head_files.guarantees import choices_of
+from storage.head_files.guarantees import CHOICES, evidence_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.split.split_cells import head_version
 from tests.fixtures.mini import MODELS
@@ -90,7 +90,7 @@ def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
     for model in MODELS:
         assert card[f"weights_{model}"] == checkpoint("mini", model).sha256
     assert set(found.by_objective) == set(OF_USERS.objectives(MODELS))
-    assert {choice.prompt for choice in choices_of(card)} == set(card["prompts"].split())
+    assert {choice.prompt for choice in evidence_of(card, CHOICES)} == set(card["prompts"].split())
     for told in found.by_objective.values():
         assert 0 < float(told["validation_mse"]) < 0.1
 

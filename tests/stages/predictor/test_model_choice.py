@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.sam.families import DRAWN, EMBEDDED, PHOTOGRAPHS, models_of
-from stages.predictor.model_choice import choose_model, default_family
+from stages.predictor.command_options import ModelOptions
+from stages.predictor.model_choice import default_family
 from storage.checkpoints.weights import checkpoint
 from tests.fixtures.predictors import write_random_heads
 
@@ -31,7 +32,7 @@ def test_files_below_the_folder_of_drawn_scenes_are_for_mini_and_all_others_for_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path(images) if images else None
-    assert default_family(path) == choose_model(images=path).family == family
+    assert default_family(path) == ModelOptions().choose(path).family == family
 
 
 def test_a_scene_stays_one_where_dvc_links_it_to_its_cache(
@@ -47,10 +48,10 @@ def test_a_scene_stays_one_where_dvc_links_it_to_its_cache(
 
 def test_a_family_or_heads_that_are_named_win(tmp_path: Path) -> None:
     scene, photo = Path("data/shapes/val/1.png"), Path("photo.jpg")
-    assert choose_model(PHOTOGRAPHS, images=scene).family == PHOTOGRAPHS
-    assert choose_model(DRAWN, images=photo).family == DRAWN
+    assert ModelOptions(PHOTOGRAPHS).choose(scene).family == PHOTOGRAPHS
+    assert ModelOptions(DRAWN).choose(photo).family == DRAWN
     heads = write_random_heads(tmp_path / "heads.safetensors")
-    assert choose_model(heads=heads, images=photo).family == DRAWN
+    assert ModelOptions(heads=heads).choose(photo).family == DRAWN
 
 
 @pytest.mark.parametrize("family", EMBEDDED)
@@ -60,6 +61,7 @@ def test_the_weights_of_an_embedded_family_are_as_listed_and_small(family: str) 
     assert sizes == [record.size_bytes for record in records]
     assert sum(sizes) <= MOST_BYTES
     digests = {
-        model: choose_model(family, model).card[f"weights_{model}"] for model in models_of(family)
+        model: ModelOptions(family, model).choose().file.card[f"weights_{model}"]
+        for model in models_of(family)
     }
     assert digests == {record.model: record.sha256 for record in records}

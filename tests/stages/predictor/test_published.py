@@ -15,8 +15,8 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from stages.cli.heads import app
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
-from stages.predictor.model_choice import choose_model
 from stages.predictor.published import THEIR_NAMES, read_published
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
@@ -178,7 +178,7 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 @pytest.mark.usefixtures("served")
 def test_the_command_that_a_note_names_fetches_and_joins_the_heads() -> None:
-    assert "`usam heads fetch sam2.1` brings those that" in choose_model("sam2.1").no_heads
+    assert "`usam heads fetch sam2.1` brings those that" in ModelOptions("sam2.1").choose().no_heads
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
@@ -186,7 +186,7 @@ def test_the_command_that_a_note_names_fetches_and_joins_the_heads() -> None:
         result.stderr
     )
     join("sam2.1")
-    assert choose_model("sam2.1").heads == FETCHED
+    assert ModelOptions("sam2.1").choose().heads == FETCHED
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card
     assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import UncertainPredictor
 from stages.cli.app import app
-from stages.predictor.model_choice import choose_model
+from stages.predictor.command_options import ModelOptions
 from stages.review.split_source import cached_answers, read_split
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError
@@ -58,7 +58,7 @@ def test_the_selected_masks_of_the_cache_are_reviewed_without_a_model(
         assert annotation["attributes"]["sam_score"] == 0.75
     with chdir(root):
         source = read_split(SPLIT)
-        choice = choose_model("mini", None, "heads.safetensors")
+        choice = ModelOptions("mini", heads=Path("heads.safetensors")).choose()
         image = source.prompted[1]
         entries = cached_answers(SPLIT, choice)(np.zeros((64, 64, 3), np.uint8), image)
     assert [entry["annotation_id"] for entry in entries] == [102, 103]
@@ -71,7 +71,7 @@ def test_masks_of_the_cache_by_other_weights_are_refused(
     (root / "mine.pt").write_bytes(b"weights")
     with chdir(root):
         params = read_params()
-        choice = choose_model("mini", None, "heads.safetensors")
+        choice = ModelOptions("mini", heads=Path("heads.safetensors")).choose()
         own = replace(params, extract=replace(params.extract, weights={"tiny": "mine.pt"}))
         monkeypatch.setattr("stages.review.split_source.read_params", lambda: own)
         with pytest.raises(ParamsError, match=r"--weights must be mine\.pt, with which"):

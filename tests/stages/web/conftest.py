@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from stages.predictor.command_options import ModelOptions
 from stages.web.page_state import PageState
 from tests.fixtures.chromium import chromium
 from tests.fixtures.predictors import write_random_heads
@@ -15,7 +16,7 @@ from tools.served_page import served
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageState]:
     """With two head sets: ``other``, which learned nothing, and the one that ships."""
     other = write_random_heads(tmp_path_factory.mktemp("heads") / "other.safetensors")
-    page = PageState(heads=[other])
+    page = PageState(ModelOptions(heads=other))
     yield page
     page.close()
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.predictor.command_options import ModelOptions
 from stages.web.page_state import PageState
 from storage.outputs.records import read_lines
 from tests.fixtures.chromium import tab
@@ -163,10 +164,10 @@ def test_an_empty_mask_is_shown_as_empty_and_keep_is_not_offered(
 
 
 def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_path: Path) -> None:
-    heads = [write_random_heads(tmp_path / "other.safetensors")]
+    heads = write_random_heads(tmp_path / "other.safetensors")
     queue = written_queue(tmp_path, [0.5])
     with (
-        served(PageState(heads=heads, review=queue)) as address,
+        served(PageState(ModelOptions(heads=heads), review=queue)) as address,
         review_tab(browser, address) as page,
     ):
         page.keyboard.press("c")

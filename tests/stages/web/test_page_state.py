@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stages.predictor.model_choice import choose_model
+from stages.predictor.command_options import ModelOptions
 from stages.web.page_state import (
     JobQueue,
     Predictors,
@@ -101,13 +101,13 @@ def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_ther
         changes={"family": "sam2.1", "split": "published"},
     )
     other = write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
-    assert offered_heads([], "sam2.1") == [fetched]
-    choices = Predictors([choose_model(heads=path) for path in (other, fetched)]).choices
+    assert offered_heads(None, "sam2.1") == [fetched]
+    choices = Predictors([ModelOptions(heads=path).choose() for path in (other, fetched)]).choices
     assert {name: installed_models(choice) for name, choice in choices.items()} == {
         "other": ("tiny",),
         "sam2.1": ("tiny",),
     }
     assert label_of(choices["sam2.1"]) == "sam2.1, published, paper, best masks"
     fetched.unlink()
-    assert offered_heads([other], "sam2.1") == [other]
-    assert offered_heads([other], "mini") == [other, shipped_heads()]
+    assert offered_heads(other, "sam2.1") == [other]
+    assert offered_heads(other, "mini") == [other, shipped_heads()]

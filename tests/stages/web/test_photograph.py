@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES
 from stages.cli.app import app
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
 from stages.predictor.published import THEIR_NAMES
 from stages.web.page_state import PageState, offered_heads
@@ -78,8 +79,8 @@ def test_three_commands_take_a_photograph_to_a_model_that_was_fetched(browser: B
     for command in ("usam checkpoints fetch sam2.1 --model tiny", "usam heads fetch sam2.1"):
         result = CliRunner().invoke(app, command.split()[1:])
         assert result.exit_code == 0, result.stderr
-    (heads,) = offered_heads([], FAMILY)
-    with served(PageState(family=FAMILY)) as address, tab(browser, address) as page:
+    (heads,) = offered_heads(None, FAMILY)
+    with served(PageState(ModelOptions(family=FAMILY))) as address, tab(browser, address) as page:
         assert page.locator("#model option").all_inner_texts() == ["tiny"]
         assert page.locator("#heads option").all_inner_texts() == [
             "sam2.1, published, paper, best masks"

@@ -21,6 +21,7 @@ from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from stages.web import open_images
@@ -120,7 +121,9 @@ def test_an_answer_is_what_the_predictor_says(
 def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: Path) -> None:
     of_sets = replace(GATE, of="set", alpha=0.1, threshold=0.0)
     entry = {"gates": json.dumps([asdict(GATE), asdict(of_sets)])}
-    gated = PageState(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    gated = PageState(
+        ModelOptions(heads=write_random_heads(tmp_path / "gated.safetensors", changes=entry))
+    )
     told = json.loads(answered(gated, png(drawn()), question(CLICK, heads="gated")))
     assert told["gate"].startswith("On images like those of shapes_val: on average")
     assert told["is_kept"] is not None

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 from typer.testing import CliRunner
 
 from stages.cli.app import app
+from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
 from stages.web.open_images import THUMBNAIL_PX
@@ -50,7 +51,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page_of(folder: Path | str) -> PageState:
     places = [f"{folder}/large.zarr", f"{folder}/tiny.zarr"]
-    return PageState(model="large", embeddings=places, images=f"{folder}/images")
+    return PageState(ModelOptions(model="large", embeddings=places), images=f"{folder}/images")
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_an_image_that_could_not_be_uploaded_is_offered_from_its_folder(
     place = write_embeddings_of(tmp_path / "tiny.zarr", folder, images)
     monkeypatch.setattr("stages.web.open_images.MOST_PX", 1000)
     refuse_to_encode(monkeypatch)
-    page = PageState(embeddings=[str(place)], images=str(folder))
+    page = PageState(ModelOptions(embeddings=[str(place)]), images=str(folder))
 
     async def ask(client: httpx.AsyncClient) -> None:
         assert (await client.get("/api/scenes/0")).status_code == 200
@@ -128,14 +129,16 @@ def test_an_image_that_could_not_be_uploaded_is_offered_from_its_folder(
 
 
 def test_a_model_without_a_store_of_its_own_encodes(encoded: Path) -> None:
-    page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=f"{encoded}/images")
+    page = PageState(
+        ModelOptions(embeddings=[str(encoded / "tiny.zarr")]), images=f"{encoded}/images"
+    )
     loaded = [page.models.predictor("mini", model) for model in ("tiny", "small")]
     assert [predictor.stored_images is None for predictor in loaded] == [False, True]
 
 
 def test_an_image_that_is_gone_is_named(encoded: Path) -> None:
     folder = write_images(encoded / "fewer", {NAMES[0]: two_images()[NAMES[0]]})
-    page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(folder))
+    page = PageState(ModelOptions(embeddings=[str(encoded / "tiny.zarr")]), images=str(folder))
 
     async def ask(client: httpx.AsyncClient) -> list[tuple[int, str]]:
         responses = [
@@ -154,14 +157,16 @@ def test_a_store_names_no_file_outside_of_the_folder(encoded: Path) -> None:
     names = {"../images/scene.png": rgb}
     place = write_embeddings_of(encoded / "outside.zarr", encoded / "inside", names)
     with pytest.raises(ImageError, match=r"scene\.png must be an image in"):
-        PageState(embeddings=[str(place)], images=str(encoded / "inside"))
+        PageState(ModelOptions(embeddings=[str(place)]), images=str(encoded / "inside")).warm_up()
 
 
 def test_images_must_be_there_and_of_embeddings(
     encoded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParamsError, match="images must be in a folder or at an address, got none"):
-        PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(encoded / "none"))
+        PageState(
+            ModelOptions(embeddings=[str(encoded / "tiny.zarr")]), images=str(encoded / "none")
+        )
     result = CliRunner().invoke(app, ["demo", "--port", "0", "--images", str(encoded)])
     assert result.stderr == "error: --images must come with --embeddings, got it alone\n"
     result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", str(encoded)])

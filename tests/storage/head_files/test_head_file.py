@@ -17,7 +17,7 @@ from storage.head_files.calibrated_scores import (
     read_isotonic,
     write_isotonic,
 )
-from storage.head_files.guarantees import GATES, guarantees_of
+from storage.head_files.guarantees import GATES, evidence_of
 from storage.head_files.head_file import (
     HeadFile,
     check_card,
@@ -190,8 +190,8 @@ def test_a_card_of_another_form_is_refused_in_a_line(
 
 
 def test_guarantees_come_back_as_they_were_written() -> None:
-    assert guarantees_of(guarantee()) == (GATE,)
-    assert guarantees_of({}) == ()
+    assert evidence_of(guarantee(), GATES) == (GATE,)
+    assert evidence_of({}, GATES) == ()
 
 
 def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() -> None:

@@ -18,7 +18,6 @@ from storage.outputs.coco_results import (
     LOWEST_FIRST,
     KeptResults,
     attributes_of,
-    coco_annotations,
     write_dataset,
     write_list,
 )
@@ -182,8 +181,7 @@ def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
         for category, own in ((3, mask), (3, mask & False), (9, mask))
     ]
     text = io.StringIO()
-    annotations = coco_annotations(results)
-    assert write_dataset(text, [{"id": 7}], annotations, {3: "cat", 1: "dog"}) == 2
+    assert write_dataset(text, [{"id": 7}], results, {3: "cat", 1: "dog"}) == 2
     first = {
         "id": 1,
         "image_id": 7,
