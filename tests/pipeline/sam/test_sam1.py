@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from pipeline.embeddings import StoredEmbedding, level_names
-from pipeline.extraction.predictions import Request, Rows, arrays_for_heads, extract_objects
+from pipeline.extraction.predictions import Rows, arrays_for_heads, extract_objects, request_in
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import n_inputs, set_inputs
 from pipeline.masks import encode
@@ -22,7 +22,7 @@ from pipeline.sam.building import ArchitectureError, build, fit_weights
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Precision, Sam
 from pipeline.scenes.scene import draw_scene
-from pipeline.views import apply_view, default_view
+from pipeline.views import VIEW_KINDS, View, apply_view, default_view, map_points, unview
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.models import read_weights
 from tests.fixtures.official import pycocotools_iou
@@ -33,6 +33,8 @@ segment_anything = pytest.importorskip("segment_anything")
 CPU: Final = torch.device("cpu")
 SHAPES_PX: Final = {"wide": (97, 160), "high": (160, 113), "square": (160, 160)}
 SCENE: Final = draw_scene(3, 160)
+VIEWS: Final = [f"{kind.name}{3 if kind.named else ''}" for kind in VIEW_KINDS]
+"""A view of every kind."""
 
 BOX: Final = np.array([20.0, 30, 90, 80])
 CLICKS: Final[dict[str, Any]] = {
@@ -49,31 +51,12 @@ PROMPT_SETS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def segment_anything_model(*, is_small: bool) -> nn.Module:
-    """Their model of random weights, of the size of ``vit_b`` or as small as ours in tests."""
-    modeling = segment_anything.modeling
-    side, width, channels = (128, 32, CHANNELS) if is_small else (1024, 768, 256)
-    cells = (side // 16,) * 2
+def segment_anything_model(model_name: str | None = None) -> nn.Module:
+    """Their model of random weights, of a name or, by default, as small as ours in tests."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = modeling.Sam(
-            modeling.ImageEncoderViT(
-                img_size=side,
-                embed_dim=width,
-                depth=2 if is_small else 12,
-                num_heads=2 if is_small else 12,
-                out_chans=channels,
-                norm_layer=partial(nn.LayerNorm, eps=1e-6),
-                use_rel_pos=True,
-                window_size=3 if is_small else 14,
-                global_attn_indexes=(1,) if is_small else (2, 5, 8, 11),
-            ),
-            modeling.PromptEncoder(channels, cells, (side, side), mask_in_chans=16),
-            modeling.MaskDecoder(
-                transformer_dim=channels,
-                transformer=modeling.TwoWayTransformer(2, channels, 8, 2048),
-            ),
-        ).eval()
+        build_theirs = segment_anything.sam_model_registry.get(model_name, _small)
+        model = build_theirs().eval()
         for name, weight in model.named_parameters():
             if weight.ndim == 1 or "pos" in name:  # 0 or 1 at first: none would stand out
                 nn.init.normal_(weight, mean=float(weight.detach().mean()), std=0.2)
@@ -81,22 +64,47 @@ def segment_anything_model(*, is_small: bool) -> nn.Module:
     return frozen
 
 
-def predictor_of(theirs: nn.Module, *, is_small: bool) -> UncertainPredictor:
-    network = ours("sam1") if is_small else build("sam1", "vit_b", seed=1)
+def _small() -> nn.Module:
+    modeling, cells = segment_anything.modeling, (8, 8)
+    small: nn.Module = modeling.Sam(
+        modeling.ImageEncoderViT(
+            img_size=128,
+            embed_dim=32,
+            depth=2,
+            num_heads=2,
+            out_chans=CHANNELS,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=3,
+            global_attn_indexes=(1,),
+        ),
+        modeling.PromptEncoder(CHANNELS, cells, (128, 128), mask_in_chans=16),
+        modeling.MaskDecoder(
+            transformer_dim=CHANNELS,
+            transformer=modeling.TwoWayTransformer(2, CHANNELS, 8, 2048),
+        ),
+    )
+    return small
+
+
+def predictor_of(theirs: nn.Module, model: str | None = None) -> UncertainPredictor:
+    network = build("sam1", model, seed=1) if model else ours("sam1")
     fit_weights(network, theirs.state_dict(), source="sam_vit_b.pth")
-    heads = ProposalHeads("sam1", "vit_b", models_of("sam1"), None, {}, no_heads="there are none")
+    heads = ProposalHeads(
+        "sam1", model or "vit_b", models_of("sam1"), None, {}, no_heads="there are none"
+    )
     sam = Sam(network, device=CPU, precision="fp32")
     return UncertainPredictor(sam, heads, apply_postprocessing=False)
 
 
 @pytest.fixture(scope="module")
 def theirs() -> nn.Module:
-    return segment_anything_model(is_small=True)
+    return segment_anything_model()
 
 
 @pytest.fixture(scope="module")
 def predictor(theirs: nn.Module) -> UncertainPredictor:
-    return predictor_of(theirs, is_small=True)
+    return predictor_of(theirs)
 
 
 def assert_same_answers(theirs: nn.Module, predictor: UncertainPredictor, rgb: np.ndarray) -> None:
@@ -131,9 +139,10 @@ def test_every_answer_is_that_of_segment_anything(
 
 
 @pytest.mark.full_size
-def test_at_full_size_every_answer_is_that_of_segment_anything() -> None:
-    theirs = segment_anything_model(is_small=False)
-    predictor = predictor_of(theirs, is_small=False)
+@pytest.mark.parametrize("model", ["vit_b", "vit_l"])
+def test_at_full_size_every_answer_is_that_of_segment_anything(model: str) -> None:
+    theirs = segment_anything_model(model)
+    predictor = predictor_of(theirs, model)
     for height, width in SHAPES_PX.values():
         assert_same_answers(theirs, predictor, draw_scene(3, 160).rgb[:height, :width].copy())
 
@@ -218,28 +227,39 @@ def test_images_of_floats_are_resized_as_those_of_bytes(predictor: UncertainPred
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("view", ["identity", "vflip"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_every_row_is_what_segment_anything_says_of_its_prompt_set(
     theirs: nn.Module, predictor: UncertainPredictor, view: str
 ) -> None:
-    prompts, rgb, truths = (
-        (*PROMPTS, "box", "corrected"),
-        SCENE.rgb[:97].copy(),
-        SCENE.masks[:, :97],
-    )
-    truths = truths[truths.any((1, 2))]
+    assert_same_rows(theirs, predictor.sam, default_view(view))
+
+
+@pytest.mark.full_size
+def test_at_full_size_every_row_is_what_segment_anything_says() -> None:
+    theirs = segment_anything_model("vit_b")
+    sam = predictor_of(theirs, "vit_b").sam
+    for view in VIEWS:
+        assert_same_rows(theirs, sam, default_view(view), n_objects=1)
+
+
+def assert_same_rows(
+    theirs: nn.Module, sam: Sam, view: View, *, n_objects: int | None = None
+) -> None:
+    """Rows of every kind of prompt set agree; both correct a mask three times."""
+    rgb, truths = SCENE.rgb[:97].copy(), SCENE.masks[:, :97]
+    truths = truths[truths.any((1, 2))][:n_objects]
     points = np.stack([sample_prompts(mask, i) for i, mask in enumerate(truths)])
-    viewed = apply_view(rgb, default_view(view))
-    request = Request(points, truths, default_view(view), prompts)
-    sam = predictor.sam
+    viewed = apply_view(rgb, view)
+    request = request_in(view, points, truths, (*PROMPTS, "box", "corrected"))
     rows = extract_objects(sam, sam.encode(viewed), request, batch=16, with_masks=True)
     assert "object_score" not in rows
     official = segment_anything.SamPredictor(theirs)
     official.set_image(viewed)
-    ask = partial(_said, official, view)
+    truths, points = request.ground_truth, request.points
+    ask = partial(_said, official, request.view, truths.shape[1:])
     for i, truth in enumerate(truths):
         for j in range(len(PROMPTS)):
-            clicks = points[i] if prompts[j] == "refined" else points[i, j : j + 1]
+            clicks = points[i] if PROMPTS[j] == "refined" else points[i, j : j + 1]
             _assert_row(rows, (i, j), ask(clicks, np.ones(len(clicks), int)), truth)
         y, x = np.nonzero(truth)
         corners = np.array([[x.min(), y.min()], [x.max(), y.max()]])
@@ -255,22 +275,20 @@ def test_every_row_is_what_segment_anything_says_of_its_prompt_set(
 
 def _said(
     official: Any,  # noqa: ANN401 - of a package without types
-    view: str,
+    view: View,
+    size_px: tuple[int, int],
     points: np.ndarray,
     labels: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits at the size of the image, in its frame, and scores; a box without labels."""
-    height = official.original_size[0]
-    flip = slice(None, None, -1 if view == "vflip" else 1)
-    if view == "vflip":
-        points = points * [1, -1] + [0, height - 1]
+    points = map_points(points, view, height_px=size_px[0], width_px=size_px[1])
     if labels is None:
-        logits, scores, _ = official.predict(
-            box=np.array([points.min(0), points.max(0)]).ravel(), return_logits=True
-        )
+        _, scores, logits = official.predict(box=np.array([points.min(0), points.max(0)]).ravel())
     else:
-        logits, scores, _ = official.predict(points, labels, return_logits=True)
-    return logits[:, flip], scores
+        _, scores, logits = official.predict(points, labels)
+    low_res = torch.from_numpy(logits)[None]
+    large = official.model.postprocess_masks(low_res, official.input_size, size_px)
+    return unview(large, view)[0].numpy(), scores
 
 
 def _assert_row(
