@@ -111,6 +111,6 @@ def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
 
 
 def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
-    logits = unview(decoded.selected_logits, default_view(view))
+    logits = unview(decoded.on_image.selected_logits, default_view(view))
     masks: Masks = logits.sigmoid().cpu().numpy()
     return masks

@@ -18,6 +18,9 @@ GPU_PIXELS: Final = 2**24
 """Number of pixels (after upsampling) that a GPU upsamples at once: 64 MB of logits, and for each
 cut 32 MB of masks."""
 
+Filled = tuple[int, int, int]
+"""Side of the square to which an image was padded; height and width of the image there, in px."""
+
 Side = tuple[np.ndarray, np.ndarray, np.ndarray]
 """For each row (or column) of the image: the row of logits before it, the row after it, and the
 weight of the row after it in the interpolation."""
@@ -28,6 +31,29 @@ def at_image(
 ) -> Float[Tensor, "prompt proposal height width"]:
     """Upsample logits to the image's (height, width) as SAM2: bilinearly, align_corners=False."""
     return interpolate(logits, size_px, mode="bilinear", align_corners=False)
+
+
+def on_image(
+    logits: Float[Tensor, "prompt proposal y x"], filled: Filled | None
+) -> Float[Tensor, "prompt proposal rows columns"]:
+    """Logits that cover the image alone, without its padding, as SAM 1 computes them.
+
+    They are upsampled to the square and cut. Without padding, they stay as they are.
+    """
+    if filled is None:
+        return logits
+    side, height, width = filled
+    return at_image(logits, (side, side))[..., :height, :width]
+
+
+def low_res_on_image(
+    logits: Float[Tensor, "prompt proposal y x"], filled: Filled | None
+) -> Float[Tensor, "prompt proposal y x"]:
+    """Logits that cover the image alone, at low resolution: ``on_image``, at their size before."""
+    if filled is None:
+        return logits
+    size_px = logits.shape[2], logits.shape[3]
+    return torch.cat([at_image(on_image(one, filled), size_px) for one in torch.split(logits, 1)])
 
 
 def masks_at_image(

@@ -21,6 +21,9 @@ def has_cuts(view: str, prompts: Sequence[str]) -> bool:
     return view == "identity" or tuple(prompts) != PROMPTS
 
 
+OBJECT_SCORE: Final = "object_score"
+"""Name of the decoder's logit for there being an object, which families such as SAM 1 lack."""
+
 NEAR_CLICKS: Final = ("near1", "near2", "near3", "near4", "near5", "near6", "near7")
 """Extra prompt sets of one click: ``center``, moved a little."""
 

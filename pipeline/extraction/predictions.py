@@ -1,9 +1,9 @@
 """Decodes all prompt sets of an image's objects: tokens, scores, mask statistics and mask codes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
-from pipeline.upsampling import masks_at_image
+from pipeline.upsampling import masks_at_image, on_image
 from pipeline.views import View, default_view, map_points, scene_in_view, unview
 from pipeline.vocabulary import PROPOSAL_PAIRS, has_cuts
 
@@ -150,8 +150,9 @@ def extract_objects(
 
     def scored(decoded_call: DecodedCall) -> ScoredCall:
         targets, decoded = decoded_call
-        logits = unview(decoded.logits, request.view)
-        ious = iou_arrays(logits, truth[sam.upload(targets.objects)], with_cuts=with_cuts)
+        large = unview(on_image(decoded.logits, decoded.filled), request.view)
+        ious = iou_arrays(large, truth[sam.upload(targets.objects)], with_cuts=with_cuts)
+        logits = unview(decoded.on_image.logits, request.view)
         arrays = _answers(decoded) | ious | mask_statistics(logits)
         if with_masks:
             arrays["mask_code"] = encode_logits(logits)
@@ -239,8 +240,13 @@ def _as_one(calls: Sequence[DecodedCall]) -> DecodedCall:
         np.concatenate([targets.objects for targets, _ in calls]),
         np.concatenate([targets.columns for targets, _ in calls]),
     )
-    arrays = zip(*(vars(decoded).values() for _, decoded in calls), strict=True)
-    return targets, Decoded(*(torch.cat(tensors) for tensors in arrays))
+    first = calls[0][1]
+    joined: dict[str, Any] = {
+        name: torch.cat([getattr(decoded, name) for _, decoded in calls])
+        for name, array in vars(first).items()
+        if isinstance(array, Tensor)
+    }
+    return targets, replace(first, **joined)
 
 
 def _fetched(tensors: Sequence[Tensor]) -> Tensor:
@@ -301,7 +307,7 @@ def _corrections(
     """
     height, width = request.ground_truth.shape[1:]
     clicks, labels = [], []
-    selected = unview(decoded.selected_logits[:, None], request.view)
+    selected = unview(on_image(decoded.selected_logits[:, None], decoded.filled), request.view)
     masks = masks_at_image(selected, (height, width))[:, 0]
     for mask, truth in zip(masks, request.ground_truth[objects], strict=True):
         x, y = central_error(mask, truth)
@@ -312,12 +318,9 @@ def _corrections(
 
 
 def _answers(decoded: Decoded) -> dict[str, Tensor]:
-    return {
-        "sam_score": decoded.sam_score,
-        "iou_token": decoded.iou_token,
-        "mask_token": decoded.mask_token,
-        "object_score": decoded.object_score,
-    }
+    names = "sam_score", "iou_token", "mask_token", "object_score"
+    arrays = {name: getattr(decoded, name) for name in names}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 _LN2: Final = float(np.log(2))
@@ -369,7 +372,7 @@ def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """
     tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
-        tensors |= mask_statistics(decoded.logits)
+        tensors |= mask_statistics(decoded.on_image.logits)
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 

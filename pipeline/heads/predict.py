@@ -9,7 +9,14 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.trees import FEATURE, NODES, check_nodes, predict_trees
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS, TREES
+from pipeline.vocabulary import (
+    MASK_STATISTICS,
+    N_PROPOSALS,
+    OBJECT_SCORE,
+    PROPOSAL_PAIRS,
+    TOKEN_SETS,
+    TREES,
+)
 
 HeadWeights = Mapping[str, np.ndarray]
 """Tensors of a head by name: ``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of
@@ -156,16 +163,22 @@ Judged = Int[np.ndarray, " object"]
 """Number of the judged proposal of each object."""
 
 INPUT_ARRAYS: Final = (
-    *("iou_token", "mask_token", "iou", "sam_score", "object_score"),
+    *("iou_token", "mask_token", "iou", "sam_score", OBJECT_SCORE),
     *MASK_STATISTICS,
 )
 """Names of the arrays of the cache from which inputs of heads are computed. ``iou`` is no input: it
-only tells which proposal is the best."""
+only tells which proposal is the best. Some families have no object score."""
 
 _PAIR_INDEX: Final = {pair: index for index, pair in enumerate(PROPOSAL_PAIRS)}
 
 N_MASK_STATISTICS: Final = 22
-"""Number of inputs that ``figures`` has: statistics of an object's three masks."""
+"""Number of inputs that ``figures`` has: statistics of an object's three masks, and the object
+score."""
+
+
+def _n_mask_statistics(*, has_object_score: bool) -> int:
+    return N_MASK_STATISTICS - (not has_object_score)
+
 
 _SCORE_MARGIN: Final = np.float32(1e-3)
 """Least distance of a SamScore from 0 and 1: SamScores are clipped to it before they become
@@ -252,10 +265,11 @@ def _mask_statistics(
     -----
     In this order, each for three proposals: SamScore, its logit, area, its logarithm, entropy,
     confidence. Then the agreement of the first with the second proposal, of the first with the
-    third, of the second with the third. The last input is the object score.
+    third, of the second with the third. The last input is the object score, if there is one.
     """
     if tokens.endswith("_no_statistics"):
-        return np.zeros((len(judged), N_MASK_STATISTICS), np.float32)
+        n_statistics = _n_mask_statistics(has_object_score=OBJECT_SCORE in arrays)
+        return np.zeros((len(judged), n_statistics), np.float32)
     order = judged_first(arrays["sam_score"], judged)
     rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` would take five times as long
     score, area, entropy, confidence = (
@@ -270,8 +284,9 @@ def _mask_statistics(
         entropy,
         confidence,
         arrays["agreement"][rows, _pairs(order)],
-        arrays["object_score"][:, np.newaxis],
     ]
+    if OBJECT_SCORE in arrays:
+        columns.append(arrays[OBJECT_SCORE][:, np.newaxis])
     return np.concatenate(columns, axis=1)
 
 
@@ -298,7 +313,11 @@ INPUTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
 """Functions that compute inputs, by the names in ``HeadKind.inputs`` and in cards of head files."""
 
 
-def n_inputs(kind: HeadKind, n_channels: int) -> int:
-    """Number of inputs of a head of a kind, if a token has ``n_channels`` channels."""
-    widths = {"tokens": 2 * n_channels, "figures": N_MASK_STATISTICS}
+def n_inputs(kind: HeadKind, n_channels: int, *, has_object_score: bool = True) -> int:
+    """Number of inputs of a head of a kind, if a token has ``n_channels`` channels.
+
+    ``has_object_score`` says whether the model predicts object scores.
+    """
+    n_statistics = _n_mask_statistics(has_object_score=has_object_score)
+    widths = {"tokens": 2 * n_channels, "figures": n_statistics}
     return sum(widths[name] for name in kind.inputs)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pipeline.upsampling import masks_at_image
+from pipeline.upsampling import Filled, masks_at_image, on_image
 
 PATCH: Final = 10.0
 """Distance from the threshold of the logits that fill holes and remove sprinkles, as in SAM2."""
@@ -37,18 +37,25 @@ class Postprocessing:
         return ""
 
     def masks_at(
-        self, logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
+        self,
+        logits: Float[Tensor, "prompt proposal y x"],
+        size_px: tuple[int, int],
+        filled: Filled | None,
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
         """Masks at the size of the image (height, width), cut at ``mask_threshold``.
 
-        The logits are ``patched`` first, at low resolution.
+        The logits are ``patched`` first, at low resolution. ``filled`` is that of their embedding.
         """
-        patched = self.patched(logits)
+        patched = on_image(self.patched(logits), filled)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
         return masks_at_image(cut, size_px)
 
     def mask_at_cut(
-        self, logits: Float[Tensor, "y x"], cut: float, size_px: tuple[int, int]
+        self,
+        logits: Float[Tensor, "y x"],
+        cut: float,
+        size_px: tuple[int, int],
+        filled: Filled | None,
     ) -> Bool[np.ndarray, "height width"]:
         """One mask at the size of the image (height, width), cut at the probability ``cut``.
 
@@ -56,7 +63,8 @@ class Postprocessing:
         moves the cut.
         """
         shifted = logits - math.log(cut / (1 - cut))
-        mask: Bool[np.ndarray, "height width"] = self.masks_at(shifted[None, None], size_px)[0, 0]
+        masks = self.masks_at(shifted[None, None], size_px, filled)
+        mask: Bool[np.ndarray, "height width"] = masks[0, 0]
         return mask
 
     def patched(

@@ -19,7 +19,7 @@ from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.generator import MaskGenerator, Records
 from pipeline.sam.model import Embedding
 from pipeline.scoring.evidence import HeadPredictions
-from pipeline.upsampling import at_image
+from pipeline.upsampling import at_image, on_image
 
 REFINED: Final = "expected IoUs and gaps are about the mask before it was refined"
 """Caution for masks of ``use_m2m``: heads judged the proposal before SAM2 refined its mask."""
@@ -184,8 +184,5 @@ class _ProposalDecoder:
                 self._sam, self._embedding, refined, self._postprocessing
             )
             rows = logits
-        return (
-            at_image(self._postprocessing.patched(logits), self._embedding.size_px),
-            sam_score,
-            rows,
-        )
+        patched = on_image(self._postprocessing.patched(logits), self._embedding.filled)
+        return at_image(patched, self._embedding.size_px), sam_score, rows

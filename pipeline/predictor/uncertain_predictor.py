@@ -1,6 +1,6 @@
 """A predictor that replaces ``SAM2ImagePredictor``, and tells how wrong each mask may be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -22,7 +22,6 @@ from pipeline.predictor.judgement import permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
-    Kind,
     PromptSet,
     joined,
     parse_one,
@@ -31,7 +30,7 @@ from pipeline.predictor.prompt_sets import (
 from pipeline.predictor.proposal_heads import ProposalHeads
 from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Embedding, Pixels, Sam
-from pipeline.upsampling import at_image
+from pipeline.upsampling import at_image, on_image
 
 _ENCODED_PIXELS: Final = 2**22
 """Largest number of pixels in one call of the encoder: four images of 1024 px need some gigabytes.
@@ -405,7 +404,8 @@ class UncertainPredictor:
         answers: dict[int, Uncertainty] = {}
         with own_precision(self.device):
             unlike_training = self.heads.unlike_training(image)
-            for numbers in _calls([prompt.kind for prompt in prompts], batch):
+            kinds = [(*prompt.kind, sam.is_padded_by_point(prompt.labels)) for prompt in prompts]
+            for numbers in _calls(kinds, batch):
                 of_call = [prompts[i] for i in numbers]
                 uncertainties = read_uncertainty(
                     sam.decode(image.embedding, **vars(joined(of_call))),
@@ -446,10 +446,12 @@ class UncertainPredictor:
                     self.sam, image.embedding, prompts, self.postprocessing
                 )
             if return_logits:
-                patched = self.postprocessing.patched(logits)
+                patched = on_image(self.postprocessing.patched(logits), image.embedding.filled)
                 masks = at_image(patched, image.size_px).cpu().numpy()
             else:
-                masks = self.postprocessing.masks_at(logits, image.size_px).astype(np.float32)
+                masks = self.postprocessing.masks_at(
+                    logits, image.size_px, image.embedding.filled
+                ).astype(np.float32)
             arrays = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
         return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
 
@@ -471,7 +473,7 @@ def _digest(rgb: Rgb) -> str:
     return pixels_sha256(rgb) if rgb.dtype == np.uint8 else ""
 
 
-def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
+def _calls(kinds: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
     """Yield, for each decoder call, the indices of at most ``batch`` prompt sets of one kind."""
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]

@@ -1,8 +1,8 @@
 """The uncertainty of a prompt's three proposals: how wrong each may be, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -80,7 +80,12 @@ class Uncertainty:
     logits: Float32[np.ndarray, "proposal y x"]
     """Low-resolution logits, as ``predict`` takes and returns them."""
     probability: Float32[np.ndarray, "proposal y x"]
-    """Foreground probability at low resolution, rounded to the 256 codes of the cache."""
+    """Foreground probability at low resolution, rounded to the 256 codes of the cache; of the image
+    alone where ``logits`` are of a padded image, too."""
+    stability: Float32[np.ndarray, " proposal"]
+    """Stability score of each proposal: IoU of its masks cut at logits 1 and -1.
+
+    It is SAM2's, at low resolution; 0 for a proposal without a logit above -1."""
     expected_iou: Any
     """IoUs that the heads predict, as ``HeadPredictions``: of each proposal, and of masks after
     each correction; None without heads. Where a choice is offered, ``own`` of a proposal is that of
@@ -129,18 +134,6 @@ class Uncertainty:
     def direct_gap(self) -> Any:  # noqa: ANN401
         """Δ*: gains as predicted by heads that learned the gain itself, likewise."""
         return None if self.expected_iou is None else self.expected_iou.direct_gaps
-
-    @cached_property
-    def stability(self) -> Float32[np.ndarray, " proposal"]:
-        """Stability score of each proposal: IoU of its masks cut at logits 1 and -1.
-
-        It is SAM2's, at low resolution; 0 for a proposal without a logit above -1.
-        """
-        inner, outer = (
-            (self.logits > cut).sum((1, 2)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET)
-        )
-        score: Float32[np.ndarray, " proposal"] = (inner / outer.clip(min=1)).astype(np.float32)
-        return score
 
     def score_of(self, mask: Choice) -> float:
         """Expected IoU of a mask; without heads, SamScore times stability of its proposal."""
@@ -255,17 +248,20 @@ def read_uncertainty(
     """
     sam_score = decoded.sam_score.cpu().numpy()
     predictions = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
-    probability = decode(encode_logits(decoded.logits).cpu().numpy())
+    on_image = decoded.on_image.logits
+    probability = decode(encode_logits(on_image).cpu().numpy())
     bounded_logits = bounded(decoded.logits).cpu().numpy()
+    logits_on_image = bounded_logits if decoded.filled is None else on_image.cpu().numpy()
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
         rows = slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1))
         claimed = None if predictions is None else predictions.of(rows)
-        masks = postprocessing.masks_at(logits[None], size_px)[0]
+        masks = postprocessing.masks_at(logits[None], size_px, decoded.filled)[0]
         selected = int(sam_score[i].argmax())
         of_prompt = _calibrated(claimed, selected, permission)
-        choice = _choose(claimed, sam_score[i], logits, masks, permission, postprocessing)
+        at_cut = partial(postprocessing.mask_at_cut, size_px=size_px, filled=decoded.filled)
+        choice = _choose(claimed, sam_score[i], logits, masks, permission, at_cut)
         advice, is_kept = decide(
             of_prompt,
             selected,
@@ -279,6 +275,7 @@ def read_uncertainty(
             sam_score=sam_score[i],
             logits=bounded_logits[i],
             probability=probability[i],
+            stability=_stability(logits_on_image[i]),
             expected_iou=of_prompt,
             h_std=h_std[i],
             h_a=float(h_a[i]),
@@ -291,6 +288,12 @@ def read_uncertainty(
             family=heads.family,
             model=heads.model,
         )
+
+
+def _stability(logits: Float32[np.ndarray, "proposal y x"]) -> Float32[np.ndarray, " proposal"]:
+    inner, outer = ((logits > cut).sum((1, 2)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
+    score: Float32[np.ndarray, " proposal"] = (inner / outer.clip(min=1)).astype(np.float32)
+    return score
 
 
 def _calibrated(
@@ -314,10 +317,11 @@ def _choose(
     logits: Float[Tensor, "proposal y x"],
     masks: Bool[np.ndarray, "proposal height width"],
     permission: Permission,
-    postprocessing: Postprocessing,
+    at_cut: Callable[[Tensor, float], np.ndarray],
 ) -> Choice | None:
     """The mask with the highest calibrated gain of all proposals and cuts; None if not permitted.
 
+    ``at_cut`` cuts logits to a mask at another probability than ``CUT``.
     It is the selected mask where no calibrated gain is above 0.
     """
     if predictions is None or permission.choice is None:
@@ -331,8 +335,7 @@ def _choose(
     proposal, cut = int(chosen.proposal[0]), CUTS[int(chosen.cut[0])]
     mask = masks[proposal]
     if cut != CUT:
-        height, width = mask.shape
-        mask = postprocessing.mask_at_cut(logits[proposal], cut, (height, width))
+        mask = at_cut(logits[proposal], cut)
     gain = min(float(gain), 1 - float(own_iou))
     return Choice(proposal, cut, mask, float(own_iou) + gain, gain)
 

@@ -55,6 +55,7 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
         network = _build(row.models[model], row)
     _check_sizes(network, row, f"{family} {model}")
     network.pixel_mean, network.pixel_std = row.mean, row.std
+    network.is_padded, network.pads_boxes = row.is_padded, row.pads_boxes
     return network
 
 
@@ -65,7 +66,7 @@ def _build(member: families.Member, row: families.Family) -> SAM2Base:
         from pipeline.sam import transformers_models  # noqa: PLC0415 - an extra installs it
 
         config = transformers_models.full_size(member.kind)
-        return of_transformers(config, has_sigmoid_score=row.has_sigmoid_score)
+        return of_transformers(config, row)
     # Postprocessing would replace proposals; the cache holds the proposals of the decoder.
     size = f"++model.image_size={row.image_size_px}"
     return build_sam2(member, None, "cpu", hydra_overrides_extra=[size], apply_postprocessing=False)
@@ -138,18 +139,17 @@ def _build_small(trunk: families.MiniTrunk, row: families.Family) -> SAM2Base:
         fpn_interp_model="nearest",
     )
     encoder = ImageEncoder(hiera, neck, scalp=1)
-    return _with_encoder(encoder, image_size_px=row.image_size_px, cell_px=16)
+    return _with_encoder(encoder, image_size_px=row.image_size_px, cell_px=16, row=row)
 
 
 def of_transformers(
     config: Any,  # noqa: ANN401 - its attributes depend on the kind
-    *,
-    has_sigmoid_score: bool = True,
+    row: families.Family,
 ) -> SAM2Base:
     """Build a model with the image encoder of a configuration of ``transformers``.
 
-    Its weights are random. ``has_sigmoid_score`` tells whether a sigmoid keeps predicted IoUs
-    between 0 and 1. Raises an ImportError if the extra ``hf`` is not installed.
+    Its weights are random; ``row`` describes its family. Raises an ImportError if the extra ``hf``
+    is not installed.
     """
     from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
@@ -158,16 +158,17 @@ def of_transformers(
         encoder,
         image_size_px=prompts.image_size,
         cell_px=prompts.patch_size,
-        has_sigmoid_score=has_sigmoid_score,
+        row=row,
     )
 
 
 def _with_encoder(
-    encoder: nn.Module, *, image_size_px: int, cell_px: int, has_sigmoid_score: bool = True
+    encoder: nn.Module, *, image_size_px: int, cell_px: int, row: families.Family
 ) -> SAM2Base:
     """Build a model from an image encoder and SAM2's prompt encoder and decoder, of random weights.
 
-    ``cell_px`` is the side of the square of pixels that one image token stands for.
+    ``cell_px`` is the side of the square of pixels that one image token stands for; ``row``
+    describes the model's family.
 
     Notes
     -----
@@ -185,7 +186,7 @@ def _with_encoder(
         directly_add_no_mem_embed=True,
         use_high_res_features_in_sam=True,
         multimask_output_in_sam=True,
-        iou_prediction_use_sigmoid=has_sigmoid_score,
-        pred_obj_scores=True,
+        iou_prediction_use_sigmoid=row.has_sigmoid_score,
+        pred_obj_scores=row.has_object_score,
         pred_obj_scores_mlp=True,
     )

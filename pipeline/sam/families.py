@@ -73,6 +73,14 @@ class Family:
     """Licence of the weights."""
     has_sigmoid_score: bool = True
     """Whether a sigmoid keeps the predicted IoU of a proposal between 0 and 1."""
+    has_object_score: bool = True
+    """Whether the decoder predicts a logit for there being an object."""
+    is_padded: bool = False
+    """Whether an image keeps its shape and is padded to the square, below or at the right, instead
+    of being stretched to the square."""
+    pads_boxes: bool = True
+    """Whether a prompt set with a box ends with a point that only pads, as one without a box does.
+    """
 
     @property
     def n_encoder_channels(self) -> int:
@@ -163,6 +171,13 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
             "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
         },
+    ),
+    "sam1": Family(
+        {name: TransformersModel(f"sam_{name}") for name in ("vit_b", "vit_l", "vit_h")},
+        has_sigmoid_score=False,
+        has_object_score=False,
+        is_padded=True,
+        pads_boxes=False,
     ),
     "edgetam": Family({"tiny": TransformersModel("edgetam", ("transformers", "timm"))}),
     "sam3": _SAM3,

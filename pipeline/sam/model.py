@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, UInt8
+from PIL import Image
 from sam2.modeling.backbones.image_encoder import ImageEncoder
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from pipeline.embeddings import LEVELS, SUFFIXES, LevelType, StoredEmbedding
 from pipeline.sam.building import mask_side_px
 from pipeline.sam.points import PointEncoder
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
+from pipeline.upsampling import Filled, low_res_on_image
 
 Precision = Literal["fp32", "bf16"]
 
@@ -67,6 +69,8 @@ class Embedding:
     """Height and width of the image before it was resized."""
     shared: SharedImage
     """Tensors that the decoder computes once for all prompt sets without a mask."""
+    filled: Filled | None = None
+    """Part of the square that the image fills; None if it fills the square."""
 
     @property
     def n_bytes(self) -> int:
@@ -123,7 +127,18 @@ class Decoded:
     sam_score: Float[Tensor, "prompt proposal"]
     iou_token: Float[Tensor, "prompt channel"]
     mask_token: Float[Tensor, "prompt 4 channel"]
-    object_score: Float[Tensor, " prompt"]
+    object_score: Float[Tensor, " prompt"] | None
+    """None if the model predicts none."""
+    filled: Filled | None = None
+    """Part of the square that the image fills, as of the ``Embedding``."""
+
+    @property
+    def on_image(self) -> "Decoded":
+        """The same with logits that cover the image alone, of the same size.
+
+        Statistics, entropies and views are about such logits.
+        """
+        return replace(self, logits=low_res_on_image(self.logits, self.filled), filled=None)
 
     @property
     def selected_logits(self) -> Float[Tensor, "prompt y x"]:
@@ -171,7 +186,7 @@ class Sam:
                 position=model.sam_prompt_encoder.get_dense_pe(),
                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
-        self._point_encoder = PointEncoder(model.sam_prompt_encoder)
+        self._point_encoder = PointEncoder(model.sam_prompt_encoder, pads_boxes=model.pads_boxes)
         self.mask_size_px = mask_side_px(model)
         """Side of the low-resolution masks that ``decode`` returns."""
         model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
@@ -191,6 +206,15 @@ class Sam:
         """Number of channels of a token."""
         return int(self.model.hidden_dim)
 
+    @property
+    def has_object_score(self) -> bool:
+        """Whether the decoder predicts a logit for there being an object."""
+        return bool(self.model.pred_obj_scores)
+
+    def is_padded_by_point(self, labels: Int[np.ndarray, "prompt click"] | None) -> bool:
+        """Whether a point that only pads ends the prompt sets: the same for all of a call."""
+        return labels is not None and self._point_encoder.pads(labels)
+
     def encode(self, rgb: Pixels) -> Embedding:
         """Encode an image: resize it to the square, normalise its colours, run the encoder."""
         (embedding,) = self.encode_batch([rgb])
@@ -202,15 +226,35 @@ class Sam:
 
     @torch.inference_mode()
     def square(self, rgb: Pixels) -> Square:
-        """Resize an image to the encoder's square, and normalise its colours."""
+        """Resize an image to the encoder's square, or pad it to the square; normalise colours."""
+        size_px = rgb.shape[0], rgb.shape[1]
+        if self.model.is_padded:
+            rgb = _resized(rgb, self._filled_px(size_px))
         # Upload bytes, which are a quarter of the size of floats.
         pixels = self.upload(rgb).permute(2, 0, 1)[None].float()
         if rgb.dtype == np.uint8:
             pixels = pixels / 255
-        resized = nn.functional.interpolate(
-            pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
-        )
-        return Square((resized - self._mean) / self._std, rgb.shape[:2])
+        if not self.model.is_padded:
+            pixels = nn.functional.interpolate(
+                pixels,
+                2 * (self.image_size_px,),
+                mode="bilinear",
+                align_corners=False,
+                antialias=True,
+            )
+        normed = (pixels - self._mean) / self._std
+        if self.model.is_padded:
+            below, right = (self.image_size_px - side for side in normed.shape[2:])
+            normed = nn.functional.pad(normed, (0, right, 0, below))
+        return Square(normed, size_px)
+
+    def _filled_px(self, size_px: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of an image in the encoder's square."""
+        side = self.image_size_px
+        if not self.model.is_padded:
+            return side, side
+        height, width = (int(n * (side / max(size_px)) + 0.5) for n in size_px)
+        return height, width
 
     def encode_square(self, square: Square) -> Embedding:
         """Encode an image that ``square`` resized and normalised."""
@@ -258,7 +302,8 @@ class Sam:
         image, finest, finer = (level.contiguous() for level in (image, *high_res))
         high_res = finest, finer
         shared = self._shared_decoder.share(image, dense=self._dense(None), high_res=high_res)
-        return Embedding(image, high_res, size_px, shared)
+        filled = (self.image_size_px, *self._filled_px(size_px)) if self.model.is_padded else None
+        return Embedding(image, high_res, size_px, shared, filled)
 
     def upload(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device, without waiting for the copy; a CPU shares its memory."""
@@ -316,7 +361,7 @@ class Sam:
         answer = self._shared_decoder.decode(
             embedding.shared, sparse, multimask_output=multimask_output
         )
-        return self._decoded(*answer)
+        return self._decoded(*answer, embedding.filled)
 
     @torch.inference_mode()
     def decode_plainly(
@@ -342,21 +387,27 @@ class Sam:
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
             )
-        return self._decoded(logits, sam_score, _TOKENS.get(), object_score)
+        return self._decoded(logits, sam_score, _TOKENS.get(), object_score, embedding.filled)
 
     def _decoded(
-        self, logits: Tensor, sam_score: Tensor, tokens: Tensor, object_score: Tensor
+        self,
+        logits: Tensor,
+        sam_score: Tensor,
+        tokens: Tensor,
+        object_score: Tensor | None,
+        filled: Filled | None,
     ) -> Decoded:
         first = int(self.model.pred_obj_scores)
         if not self.model.iou_prediction_use_sigmoid:
-            # SAM 3.1's head may predict less than 0, which is no share of Eq. 10.
+            # Heads of SAM 1 and SAM 3.1 may predict less than 0, which is no share of Eq. 10.
             sam_score = sam_score.clamp(min=0)
         return Decoded(
             logits.float(),
             sam_score.float(),
             tokens[:, first].float(),
             tokens[:, first + 1 : first + 5].float(),
-            object_score[:, 0].float(),
+            object_score[:, 0].float() if first and object_score is not None else None,
+            filled,
         )
 
     def _points(
@@ -372,7 +423,8 @@ class Sam:
         if points is None:
             return torch.zeros(1, 0, self.n_channels, dtype=torch.float32, device=self.device)
         size_px = np.array(embedding.size_px[::-1], np.float32)
-        points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
+        filled_px = np.array(self._filled_px(embedding.size_px)[::-1], np.float32)
+        points_px = points.astype(np.float32) / size_px * filled_px
         labels = np.ones(points.shape[:2], np.int64) if labels is None else labels
         places, rows = self._point_encoder.prepare(points_px, labels)
         return self._point_encoder.embed(self.upload(places), self.upload(rows))
@@ -392,6 +444,18 @@ class Sam:
 
 def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401
     _TOKENS.set(output[0])
+
+
+def _resized(rgb: Pixels, size_px: tuple[int, int]) -> Pixels:
+    """Resize an image as SAM 1 does: bilinearly by Pillow, whose bytes are rounded."""
+    height, width = size_px
+    if rgb.dtype == np.uint8:
+        return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+    channels = [
+        Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR)
+        for channel in np.moveaxis(rgb, 2, 0)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=2)
 
 
 def _cast_encoder(model: SAM2Base) -> None:

@@ -24,9 +24,9 @@ Answer = tuple[
     Float[Tensor, "prompt proposal y x"],
     Float[Tensor, "prompt proposal"],
     Float[Tensor, "prompt token channel"],
-    Float[Tensor, "prompt 1"],
+    Float[Tensor, "prompt 1"] | None,
 ]
-"""Result of a decoder call: logits, SamScores, tokens and object scores."""
+"""Result of a decoder call: logits, SamScores, tokens and, if predicted, object scores."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class SharedDecoder:
     """Decodes many prompt sets of one image, without a mask; what they share is computed once.
 
     ``share`` computes the tensors that all prompt sets of an image share; ``decode`` gives logits,
-    SamScores, tokens and object scores of each prompt set.
+    SamScores, tokens and, if the model predicts them, object scores of each prompt set.
 
     Parameters
     ----------
     decoder
-        A ``MaskDecoder``, whose weights are used. It must have high-resolution features and object
-        scores, which is not checked.
+        A ``MaskDecoder``, whose weights are used. It must have high-resolution features, which is
+        not checked.
     position
         Position code of the cells.
     dtype
@@ -149,12 +149,15 @@ class SharedDecoder:
         ``sparse`` are the embedded points of each prompt set.
         """
         decoder = self._decoder
-        modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens
+        modules = [decoder.iou_token, decoder.mask_tokens]
+        first = int(decoder.pred_obj_scores)
+        if first:
+            modules.insert(0, decoder.obj_score_token)
         outputs = torch.cat([module.weight for module in modules]).expand(len(sparse), -1, -1)
         tokens, cells = self._transform(shared, torch.cat([outputs, sparse], dim=1))
         masks = slice(1, decoder.num_mask_tokens) if multimask_output else slice(1)
-        mask_tokens = tokens[:, 2 : 2 + decoder.num_mask_tokens]
-        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, masks]
+        mask_tokens = tokens[:, first + 1 : first + 1 + decoder.num_mask_tokens]
+        sam_score = decoder.iou_prediction_head(tokens[:, first])[:, masks]
         logits = self._upscaling.upscale(
             cells,
             self._mask_weights(mask_tokens[:, masks], masks).to(self._dtype),
@@ -162,7 +165,8 @@ class SharedDecoder:
             fine=shared.fine,
             shape=shared.shape,
         )
-        return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
+        object_score = decoder.pred_obj_score_head(tokens[:, 0]) if first else None
+        return logits, sam_score, tokens, object_score
 
     def _mask_weights(
         self, tokens: Float[Tensor, "prompt mask channel"], masks: slice

@@ -1,4 +1,4 @@
-"""Renames weights in files of ``transformers``, and in Meta's file of SAM 3.1, as ``sam2`` does."""
+"""Renames weights in files of ``transformers``, of SAM 1 and of SAM 3.1, as ``sam2`` does."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -86,13 +86,32 @@ _SAM31: Final = (
 )
 """Rules for Meta's file of SAM 3.1, whose image encoder runs in ``transformers``."""
 
+SAM1: Final = "image_encoder.pos_embed"
+"""End of the name of a weight that files of SAM 1 have, and no other file."""
+
+_SAM1: Final = (
+    (r"^sam\.", ""),  # of files that micro-sam writes while it trains
+    (r"^(prompt_encoder|mask_decoder)\.", r"sam_\1."),
+    (r"^sam_(.*)\.mlp\.lin1\.", r"sam_\1.mlp.layers.0."),
+    (r"^sam_(.*)\.mlp\.lin2\.", r"sam_\1.mlp.layers.1."),
+    (r"^image_encoder\.", "image_encoder.vision_encoder."),
+    (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
+    (r"\.blocks\.(\d+)\.norm(\d)\.", r".layers.\1.layer_norm\2."),
+    (r"\.blocks\.(\d+)\.", r".layers.\1."),
+    (r"\.neck\.0\.", ".neck.conv1."),
+    (r"\.neck\.1\.", ".neck.layer_norm1."),
+    (r"\.neck\.2\.", ".neck.conv2."),
+    (r"\.neck\.3\.", ".neck.layer_norm2."),
+)
+"""Rules for files of SAM 1, whose image encoder runs in ``transformers``."""
+
 Weights = Mapping[str, Tensor]
 
 
 def renaming(weights: Iterable[str], *, hiera: bool) -> Callable[[Weights], Weights] | None:
     """Make the function that renames the weights of a file as ``sam2`` names them.
 
-    None if the names are neither those of ``transformers`` nor those of Meta's file of SAM 3.1.
+    None if the names are none of ``transformers``, of SAM 1 or of Meta's file of SAM 3.1.
     Weights for texts and video are not removed. ``hiera`` tells whether the image encoder is a
     Hiera, which ``sam2`` implements.
 
@@ -103,7 +122,20 @@ def renaming(weights: Iterable[str], *, hiera: bool) -> Callable[[Weights], Weig
     names = list(weights)
     if any(name.endswith(NO_MEMORY) for name in names):
         return partial(_of_transformers, hiera=hiera)
+    if any(name.endswith(SAM1) for name in names):
+        return _of_sam1
     return _of_sam31 if any(name.startswith(INTERACTIVE) for name in names) else None
+
+
+def _of_sam1(weights: Weights) -> Weights:
+    named = {_substituted(name, _SAM1): weight for name, weight in weights.items()}
+    # SAM 1 has no memory, and its decoder reads no finer levels of the image.
+    width = named["sam_mask_decoder.iou_token.weight"].shape[1]
+    named["no_mem_embed"] = torch.zeros(1, 1, width)
+    for level, n_channels in (("conv_s0", width // 8), ("conv_s1", width // 4)):
+        named[f"sam_mask_decoder.{level}.weight"] = torch.zeros(n_channels, width, 1, 1)
+        named[f"sam_mask_decoder.{level}.bias"] = torch.zeros(n_channels)
+    return named
 
 
 def _of_sam31(weights: Weights) -> Weights:

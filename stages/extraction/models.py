@@ -124,16 +124,17 @@ FAULTS: Final = (
 def read_weights(path: Path, of: str = "a model") -> dict[str, Tensor]:
     """Read the weights in a ``.safetensors`` file, or in a ``.pt`` file; no pickle is run.
 
-    In a ``.pt`` file, the weights are the entry ``model``, as in Meta's files, or ``state_dict``,
-    or the file's only content. Any other file is a WeightsError; ``of`` says in its message whose
-    weights were expected.
+    In a ``.pt`` file, the weights are the entry ``model``, as in Meta's files, ``model_state``, as
+    in those of micro-sam, or ``state_dict``, or the file's only content. Any other file is a
+    WeightsError; ``of`` says in its message whose weights were expected.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings(action="ignore"):  # of pickles, which torch then refuses
             saved = torch.load(path, map_location="cpu", weights_only=True)
-        weights = saved.get("model", saved.get("state_dict", saved))
+        entries = (saved[name] for name in ("model", "model_state", "state_dict") if name in saved)
+        weights = next(entries, saved)
         named = {str(name): tensor for name, tensor in weights.items()}
         others = [name for name, tensor in named.items() if not isinstance(tensor, Tensor)]
     except FAULTS as error:

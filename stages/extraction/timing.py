@@ -282,7 +282,7 @@ def _random_heads(sam: Sam, models: Sequence[str]) -> Heads:
         kind: initial_heads(
             HeadSet("selected", "selected", kind),
             models,
-            n_inputs(KINDS_BY_NAME[kind], sam.n_channels),
+            n_inputs(KINDS_BY_NAME[kind], sam.n_channels, has_object_score=sam.has_object_score),
             seed=0,
         )
         for kind in KINDS

@@ -171,7 +171,13 @@ def cell_bytes(
         return 0, 0, 0, n_images * row_bytes(levels, dims)
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
     low, high = mask_bytes(family.mask_side_px)
-    features = row_bytes(cell_specs("features", cell.view.name, cell.prompts).values(), dims)
+    specs = cell_specs(
+        "features",
+        cell.view.name,
+        cell.prompts,
+        has_object_score=family.has_object_score,
+    )
+    features = row_bytes(specs.values(), dims)
     return n_objects * features, n_masks * low, n_masks * high, 0
 
 

@@ -246,7 +246,7 @@ def _heads(choice: ModelChoice, sam: Sam) -> ProposalHeads:
             f"heads in {path} must be of the kind {' or '.join(KINDS)}, got {kind}: "
             "export others by `usam heads export --kind`"
         )
-    width = n_inputs(KINDS_BY_NAME[kind], sam.n_channels)
+    width = n_inputs(KINDS_BY_NAME[kind], sam.n_channels, has_object_score=sam.has_object_score)
     try:
         for objective, head in file.weights.items():
             check_width(objective, head, width)

@@ -148,7 +148,11 @@ def _read_inputs(
 ) -> Float32[np.ndarray, "prompt model row input"]:
     """Inputs by view and prompt set, side by side on the first axis, then by model."""
     cells = [(prompt, cell) for view in by_view for prompt in prompts for cell in view.values()]
-    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0][1].n_channels)
+    width = n_inputs(
+        KINDS_BY_NAME[head_set.kind],
+        cells[0][1].n_channels,
+        has_object_score=cells[0][1].has_object_score,
+    )
     n_rows = n_objects * (N_PROPOSALS if head_set.learns_every_proposal else 1)
     read_inputs = inputs_of_proposals if head_set.learns_every_proposal else set_inputs
     # Filled in place, because the inputs of a large split take gigabytes.

@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urljoin
 
 from pipeline.sam.families import FAMILIES, check_model, models_of
 from storage.errors import WeightsError
@@ -20,7 +21,7 @@ TABLES: Final = Path(__file__).parent
 """Folder with one CSV per family, so that a stage depends on the table of its family alone."""
 
 META_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
-"""Address of Meta's server of weights; a file is at ``<address>/<folder>/<file>``."""
+"""Address of Meta's weights of SAM 2; a file is at ``<address>/<folder>/<file>``."""
 
 FILE: Final = "file"
 """Setting of weights: the file that the family's table lists."""
@@ -43,8 +44,8 @@ class Checkpoint:
         Name of the model's configuration in the ``sam2`` package; empty for ``mini``, whose
         configurations are in this project.
     folder
-        Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
-        comes with this package.
+        Folder on Meta's server, the whole address of a folder, or a repository of Hugging Face with
+        its owner; empty if the file comes with this package.
     sha256
         From the table. For a file from Hugging Face without a listed sha256, it is recorded on
         first use. For a file of the user, it is that of ``digest_path`` or else of the file.
@@ -73,7 +74,7 @@ class Checkpoint:
     @property
     def is_on_hub(self) -> bool:
         """Whether the weights file is downloaded from Hugging Face."""
-        return "/" in self.folder
+        return "/" in self.folder and ":" not in self.folder
 
     @property
     def digest(self) -> str:
@@ -304,7 +305,7 @@ def fetch(record: Checkpoint, *, advance: Callable[[int], object] = int) -> Path
             f"family must be one that is downloaded, got {record.family!r}: "
             f"its weights are kept as {record.path}"
         )
-    url = f"{META_URL}/{record.folder}/{record.file}"
+    url = urljoin(f"{META_URL}/", f"{record.folder}/{record.file}")
     return download(url, record.path, record.sha256, record.size_bytes, advance=advance)
 
 

@@ -30,6 +30,7 @@ from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from pipeline.embeddings import StoredEmbedding
+from pipeline.sam.families import FAMILIES
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
@@ -346,12 +347,15 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
     """Declarations of the arrays of a cell's store, by name.
 
-    Of the cell's ``signature``, ``levels`` decides for embeddings, else ``view`` and ``prompts``.
+    Of the cell's ``signature``, ``levels`` decides for embeddings, else ``view``, ``prompts`` and
+    ``family``.
     """
     if kind == "embeddings":
         return specs_of(kind, cast("Sequence[str]", signature["levels"]))
     prompts = cast("Sequence[str]", signature["prompts"])
-    return cell_specs(kind, str(signature["view"]), prompts)
+    family = FAMILIES[str(signature["family"])]
+    view, has_object_score = str(signature["view"]), family.has_object_score
+    return cell_specs(kind, view, prompts, has_object_score=has_object_score)
 
 
 def shard_arrays(

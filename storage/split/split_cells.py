@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 
 from pipeline.proposals import ProposalScores
 from pipeline.views import entropy_views
-from pipeline.vocabulary import TRAIN_PROMPTS
+from pipeline.vocabulary import OBJECT_SCORE, TRAIN_PROMPTS
 from storage.errors import StoreError, counted, hidden, listed
 from storage.files.addresses import map_stores
 from storage.paths import (
@@ -101,6 +101,11 @@ class OpenCell:
         """Number of channels of a token in the cell's features."""
         return int(self.store.arrays["iou_token"].shape[-1])
 
+    @property
+    def has_object_score(self) -> bool:
+        """Whether the cell's features have object scores."""
+        return OBJECT_SCORE in self.store.arrays
+
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
@@ -138,13 +143,19 @@ class OpenCell:
     def blocks(self, prompt: str, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """Yield the named arrays under one prompt set, a block of consecutive objects at a time.
 
+        Optional arrays that the cell lacks are left out.
+
         A block has the objects of one chunk of tokens, so that each chunk is decompressed once and
         memory holds one chunk. Raises a ValueError if the cell has no such prompt set.
         """
         column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
             block = (slice(start, start + tokens.chunks[0]), column)
-            yield {name: read_array(self.store, name, block) for name in names}
+            yield {
+                name: read_array(self.store, name, block)
+                for name in names
+                if name in self.store.arrays
+            }
 
     @cached_property
     def mask_chunks(self) -> MaskChunks:

@@ -19,7 +19,14 @@ from pipeline.mask_statistics import (
     REGIONS,
 )
 from pipeline.masks import CUTS
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS, has_cuts
+from pipeline.vocabulary import (
+    JUDGED,
+    N_PROPOSALS,
+    OBJECT_SCORE,
+    PROPOSAL_PAIRS,
+    SINGLE_CLICKS,
+    has_cuts,
+)
 
 SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature.
@@ -164,8 +171,11 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
         "decoder output tokens of the masks; proposal k belongs to token k + 1",
         chunking="prompt_rows",
     ),
-    "object_score": ArraySpec(
-        ("object", "prompt"), "float32", "logit of the decoder for there being an object"
+    OBJECT_SCORE: ArraySpec(
+        ("object", "prompt"),
+        "float32",
+        "logit of the decoder for there being an object; families such as SAM 1 have none",
+        is_optional=True,
     ),
     "area": ArraySpec(
         ("object", "prompt", "proposal"),
@@ -334,12 +344,16 @@ def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
     }
 
 
-def cell_specs(kind: str, view: str, prompts: Sequence[str]) -> dict[str, ArraySpec]:
+def cell_specs(
+    kind: str, view: str, prompts: Sequence[str], *, has_object_score: bool = True
+) -> dict[str, ArraySpec]:
     """Declarations of the arrays of a cell's features or masks, by name.
 
-    Only cells that ``has_cuts`` have optional arrays.
+    Cells that ``has_cuts`` have all optional arrays, others the object score alone; models of some
+    families have none.
     """
-    return specs_of(kind, SCHEMA[kind] if has_cuts(view, prompts) else ())
+    names = {*SCHEMA[kind]} if has_cuts(view, prompts) else {OBJECT_SCORE}
+    return specs_of(kind, names if has_object_score else names - {OBJECT_SCORE})
 
 
 FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyType(

@@ -85,7 +85,7 @@ def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
         "mask_token": decoded.mask_token.numpy(),
         "iou": 1 - scores,
         "sam_score": scores,
-        "object_score": decoded.object_score.numpy(),
+        "object_score": np.asarray(decoded.object_score),
         **{name: found.numpy() for name, found in mask_statistics(decoded.logits).items()},
     }
     inputs = set_inputs(seen, HeadSet("selected", "selected", kind))

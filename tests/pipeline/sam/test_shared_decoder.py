@@ -85,8 +85,9 @@ def test_at_full_size_every_array_is_the_official_predictor_s(model: str) -> Non
         found = sam.decode(embedding, points)
         for i in range(3):
             said = official.predict(points[i], np.ones(drawn().shape[:2], bool))
-            expected = Decoded(*(torch.tensor(said[name])[None] for name in ARRAYS))
-            assert_same(Decoded(*(getattr(found, name)[i : i + 1] for name in ARRAYS)), expected)
+            expected: list[Any] = [torch.tensor(said[name])[None] for name in ARRAYS]
+            rows: list[Any] = [getattr(found, name)[i : i + 1] for name in ARRAYS]
+            assert_same(Decoded(*rows), Decoded(*expected))
 
 
 @pytest.mark.no_cover
