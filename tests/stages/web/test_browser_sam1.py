@@ -23,6 +23,8 @@ from tools.served_page import served
 
 PHOTOGRAPH = load_sample_image("china.jpg")
 MODELS = models_of("sam1")
+PATIENCE_S = 1200
+"""`vit_h` takes more than a minute for an image."""
 
 
 def write_weights() -> None:
@@ -47,7 +49,7 @@ def test_each_model_answers_a_click_on_a_photograph(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "TABLES", tmp_path)
-    monkeypatch.setattr(chromium, "PATIENCE_S", 1200)  # `vit_h` takes a minute for an image
+    monkeypatch.setattr(chromium, "PATIENCE_S", PATIENCE_S)
     with size():
         write_weights()
         shown = {}
@@ -56,7 +58,7 @@ def test_each_model_answers_a_click_on_a_photograph(
             drop(page, "china.png", png(PHOTOGRAPH))
             label = "Image china.png, 640 by 427 pixels"
             image = page.get_by_role("application")
-            expect(image).to_have_attribute("aria-label", label, timeout=1000 * chromium.PATIENCE_S)
+            expect(image).to_have_attribute("aria-label", label, timeout=1000 * PATIENCE_S)
             page.locator("#canvas").click()
             answered(page, 1)
             for n_answers, model in enumerate(MODELS, start=2):
