@@ -185,9 +185,9 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
     """
     from stages.predictor.loading import check_fit  # noqa: PLC0415
 
+    record = weights_record(params, model or models_of(params.family)[0])
+    own = None if record is None else record.own
     try:
-        record = weights_record(params, model or models_of(params.family)[0])
-        own = None if record is None else record.own
         asked = command_options.ModelOptions(
             params.family, model, path, weights=own, precision=params.precision
         )
@@ -196,6 +196,7 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
         is_damaged = isinstance(error, WeightsError) and family_heads(params.family).is_file()
+        is_damaged &= own is None or own.is_file()  # absent weights have a line of their own
         if path is None:
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import Final, Literal
 
 from pipeline.heads.kinds import HeadSet
@@ -55,18 +56,20 @@ class ModelChoice:
         """Sentence that says how to get heads; empty if there are some."""
         if self.heads is not None:
             return ""
+        fit = f"usam heads fit IMAGES ANNOTATIONS --family {self.family} --model {self.model}"
         if self.weights != FILE:
-            fit = f"usam heads fit IMAGES ANNOTATIONS --weights {self.weights} --out FILE"
-            return (
-                f"no heads learned from the weights {self.weights}, so nothing is said that heads "
-                f"would say: `{fit}` makes some"
-            )
-        fetch, export = f"usam heads fetch {self.family}", export_command(self.family)
-        published = f"`{fetch}` brings those that UncertainSAM's authors publish, "
+            absent = f"no heads learned from the weights {self.weights}"
+            fit += f" --weights {quote(self.weights)}"
+        else:
+            absent = f"there are no heads of {self.family}"
+        published = (
+            f"`usam heads fetch {self.family}` brings those that UncertainSAM's authors publish, "
+            if self.weights == FILE and self.family in published_families()
+            else ""
+        )
         return (
-            f"there are no heads of {self.family}, so nothing is said that heads would say: "
-            f"{published if self.family in published_families() else ''}`{export}` writes those "
-            "that `train` has made"
+            f"{absent}, so nothing is said that heads would say: {published}`{fit} --out FILE` "
+            "makes some"
         )
 
     @property
@@ -109,14 +112,3 @@ def default_family(images: Path | None = None) -> str:
     folders = () if images is None else Path(os.path.normpath(images.absolute())).parts
     is_drawn = any(pair == SHAPES.parts for pair in pairwise(folders))
     return DRAWN if is_drawn else PHOTOGRAPHS
-
-
-def export_command(family: str) -> str:
-    """Command that writes trained heads to the default head file of a family.
-
-    ``SPLIT`` stands for the train split of the heads.
-
-    >>> export_command("sam2.1")
-    'usam heads export SPLIT checkpoints/heads/sam2.1.safetensors'
-    """
-    return f"usam heads export SPLIT {family_heads(family)}"

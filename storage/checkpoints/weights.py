@@ -84,7 +84,7 @@ class Checkpoint:
     @property
     def digest_path(self) -> Path:
         """Path of the file that records the sha256 if the table lists none; git tracks the file."""
-        return self.path.with_name(f"{self.file}.sha256")
+        return self.path.parent / f"{self.file}.sha256"
 
 
 def checkpoint(family: str, model: str, weights: str = FILE) -> Checkpoint:

@@ -267,7 +267,7 @@ def assert_same_rows(
         clicks, labels = points[i, :1], np.ones(1, int)
         for _ in range(4):
             said = ask(clicks, labels)
-            column, row = central_error(said[0][said[1].argmax()] > 0, truth)
+            column, row = central_error(said[0][said[2].argmax()] > 0, truth)
             clicks = np.append(clicks, [[column, row]], axis=0)
             labels = np.append(labels, int(truth[row, column]))
         _assert_row(rows, (i, len(PROMPTS) + 1), said, truth)
@@ -279,31 +279,33 @@ def _said(
     size_px: tuple[int, int],
     points: np.ndarray,
     labels: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits at the size of the image, in its frame, and scores; a box without labels."""
+) -> tuple[np.ndarray, Tensor, np.ndarray]:
+    """Logits of the image at its size, and at low resolution, and scores; a box without labels."""
     points = map_points(points, view, height_px=size_px[0], width_px=size_px[1])
     if labels is None:
         _, scores, logits = official.predict(box=np.array([points.min(0), points.max(0)]).ravel())
     else:
         _, scores, logits = official.predict(points, labels)
-    low_res = torch.from_numpy(logits)[None]
-    large = official.model.postprocess_masks(low_res, official.input_size, size_px)
-    return unview(large, view)[0].numpy(), scores
+    filled_px, low_res = official.input_size, torch.from_numpy(logits)[None]
+    large, inside = (
+        unview(official.model.postprocess_masks(low_res, filled_px, to_px), view)
+        for to_px in (size_px, filled_px)
+    )
+    return large[0].numpy(), interpolate(inside, logits.shape[1:], mode="bilinear")[0], scores
 
 
 def _assert_row(
-    rows: Rows, at: tuple[int, int], said: tuple[np.ndarray, np.ndarray], truth: np.ndarray
+    rows: Rows,
+    at: tuple[int, int],
+    said: tuple[np.ndarray, Tensor, np.ndarray],
+    truth: np.ndarray,
 ) -> None:
-    logits, scores = said
+    large, small, scores = said
     np.testing.assert_allclose(rows["sam_score"][at], scores.clip(min=0), atol=1e-5)
-    np.testing.assert_allclose(rows["iou"][at], pycocotools_iou(logits > 0, truth), atol=1e-3)
-    size = rows["mask_code"].shape[-1]
-    small = interpolate(torch.from_numpy(logits.copy())[None], (size, size), mode="bilinear")[0]
-    code = encode(1 / (1 + np.exp(-small.double().numpy())))
-    # Logits are sampled at the size of the image here, and at that of the square there.
-    assert np.abs(rows["mask_code"][at].astype(int) - code).mean() < 2
-    areas = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose(rows["area"][at], areas.mean((1, 2)), atol=0.01)
+    np.testing.assert_allclose(rows["iou"][at], pycocotools_iou(large > 0, truth), atol=1e-3)
+    p = small.double().sigmoid().numpy()
+    assert np.abs(rows["mask_code"][at].astype(int) - encode(p)).max() <= 1
+    np.testing.assert_allclose(rows["area"][at], p.mean((1, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", ["selected", "selected_no_statistics"])

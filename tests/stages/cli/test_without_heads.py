@@ -135,6 +135,7 @@ def test_doctor_looks_at_own_weights() -> None:
     Path("mine.pt").unlink()
     result = usam("doctor", "--device", "cpu", *OWN)
     assert (result.exit_code, "name a file that is there" in result.stdout) == (1, True)
+    assert "heads are mended" not in result.stdout
 
 
 def test_the_page_answers_and_says_that_there_are_no_heads() -> None:

@@ -64,6 +64,8 @@ def test_own_weights_answer_all_that_needs_no_heads_and_say_how_to_get_them(mine
     assert (found.advice.correction, found.advice.expected_iou) == (NONE, None)
     assert found.unlike_training is None
     assert found.caution.startswith("no heads learned from the weights mine.pt")
+    fit = "heads fit IMAGES ANNOTATIONS --family mini --model tiny --weights mine.pt --out FILE`"
+    assert fit in found.caution
     assert ((found.h_std > 0) & (found.h_std < 1)).all()
     logits = torch.from_numpy(found.logits)
     expected = calculate_stability_score(logits, 0.0, 1.0).numpy()
@@ -152,6 +154,12 @@ def test_a_file_without_weights_of_the_model_is_refused_and_runs_nothing(
     with pytest.raises(WeightsError, match=rf"mine\.pt {message}"):
         load_predictor("mini", "tiny", weights=mine)
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_a_folder_is_no_file_of_weights(folder: str) -> None:
+    with pytest.raises(WeightsError, match=f"^{re.escape(folder)} must exist, got no file"):
+        load_predictor("mini", "tiny", weights=folder)
 
 
 def test_safetensors_are_read_and_damaged_ones_are_refused(mine: Path) -> None:

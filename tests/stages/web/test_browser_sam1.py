@@ -12,6 +12,7 @@ from sklearn.datasets import load_sample_image
 from pipeline.sam.building import build
 from pipeline.sam.families import models_of
 from stages.predictor.loading import load_predictor
+from stages.predictor.command_options import ModelOptions
 from stages.web.page_state import PageState
 from storage.checkpoints import weights
 from storage.folders import sha256_file
@@ -23,6 +24,8 @@ from tools.served_page import served
 
 PHOTOGRAPH = load_sample_image("china.jpg")
 MODELS = models_of("sam1")
+PATIENCE_S = 1200
+"""`vit_h` takes more than a minute for an image."""
 
 
 def write_weights() -> None:
@@ -47,16 +50,16 @@ def test_each_model_answers_a_click_on_a_photograph(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "TABLES", tmp_path)
-    monkeypatch.setattr(chromium, "PATIENCE_S", 1200)  # `vit_h` takes a minute for an image
+    monkeypatch.setattr(chromium, "PATIENCE_S", PATIENCE_S)
     with size():
         write_weights()
         shown = {}
-        with served(PageState(family="sam1")) as address, tab(browser, address) as page:
+        with served(PageState(ModelOptions("sam1"))) as address, tab(browser, address) as page:
             assert page.locator("#model option").all_inner_texts() == ["vit b", "vit l", "vit h"]
             drop(page, "china.png", png(PHOTOGRAPH))
             label = "Image china.png, 640 by 427 pixels"
             image = page.get_by_role("application")
-            expect(image).to_have_attribute("aria-label", label, timeout=1000 * chromium.PATIENCE_S)
+            expect(image).to_have_attribute("aria-label", label, timeout=1000 * PATIENCE_S)
             page.locator("#canvas").click()
             answered(page, 1)
             for n_answers, model in enumerate(MODELS, start=2):
