@@ -11,8 +11,8 @@ from sklearn.datasets import load_sample_image
 
 from pipeline.sam.building import build
 from pipeline.sam.families import models_of
-from stages.predictor.loading import load_predictor
 from stages.predictor.command_options import ModelOptions
+from stages.predictor.loading import load_predictor
 from stages.web.page_state import PageState
 from storage.checkpoints import weights
 from storage.folders import sha256_file
