@@ -12,7 +12,6 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
-from stages.predictor.command_options import ModelOptions
 from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import OF_USERS
 from storage.head_files.guarantees import GATES, evidence_of, write_guarantees
@@ -119,15 +118,8 @@ def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
 
 
 @pytest.mark.usefixtures("clone")
-def test_the_command_that_a_note_about_missing_heads_names_writes_them() -> None:
-    words = (
-        ModelOptions("sam2.1")
-        .choose()
-        .no_heads.rpartition("`usam heads ")[2]
-        .partition("`")[0]
-        .split()
-    )
-    result = usam_heads(*[SPLIT if word == "SPLIT" else word for word in words])
+def test_exported_to_the_file_of_a_family_heads_are_its_own() -> None:
+    result = usam_heads("export", SPLIT, str(family_heads("sam2.1")))
     assert result.exit_code == 0, result.stderr
     assert read_head_file(family_heads("sam2.1")).card["split"] == SPLIT
 

@@ -22,6 +22,8 @@ from tests.fixtures.transformers_models import small_families
 from tests.fixtures.web_page import png
 from tools.served_page import served
 
+pytestmark = pytest.mark.slow
+
 PHOTOGRAPH = load_sample_image("china.jpg")
 MODELS = models_of("sam1")
 PATIENCE_S = 1200
