@@ -53,7 +53,8 @@ def low_res_on_image(
     if filled is None:
         return logits
     size_px = logits.shape[2], logits.shape[3]
-    return torch.cat([at_image(on_image(one, filled), size_px) for one in torch.split(logits, 1)])
+    # One prompt set at a time: all at the size of the square would fill the memory.
+    return torch.cat([at_image(on_image(rows, filled), size_px) for rows in torch.split(logits, 1)])
 
 
 def masks_at_image(

@@ -248,12 +248,7 @@ def read_uncertainty(
     """
     sam_score = decoded.sam_score.cpu().numpy()
     predictions = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
-    on_image = decoded.on_image.logits
-    probability = decode(encode_logits(on_image).cpu().numpy())
-    bounded_logits = bounded(decoded.logits).cpu().numpy()
-    logits_on_image = bounded_logits if decoded.filled is None else on_image.cpu().numpy()
-    mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
-    h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
+    figures = _figures(decoded, sam_score)
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
         rows = slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1))
         claimed = None if predictions is None else predictions.of(rows)
@@ -273,12 +268,7 @@ def read_uncertainty(
         yield Uncertainty(
             masks=masks,
             sam_score=sam_score[i],
-            logits=bounded_logits[i],
-            probability=probability[i],
-            stability=_stability(logits_on_image[i]),
             expected_iou=of_prompt,
-            h_std=h_std[i],
-            h_a=float(h_a[i]),
             choice=choice,
             advice=advice,
             is_kept=is_kept,
@@ -287,13 +277,24 @@ def read_uncertainty(
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
             family=heads.family,
             model=heads.model,
+            **{name: array[i] for name, array in figures.items()},
         )
 
 
-def _stability(logits: Float32[np.ndarray, "proposal y x"]) -> Float32[np.ndarray, " proposal"]:
-    inner, outer = ((logits > cut).sum((1, 2)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
-    score: Float32[np.ndarray, " proposal"] = (inner / outer.clip(min=1)).astype(np.float32)
-    return score
+def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]) -> dict[str, Any]:
+    """Arrays of low-resolution masks, a row for each prompt set, by fields of ``Uncertainty``."""
+    on_image, logits = decoded.on_image.logits, bounded(decoded.logits).cpu().numpy()
+    probability = decode(encode_logits(on_image).cpu().numpy())
+    inside = logits if decoded.filled is None else on_image.cpu().numpy()
+    inner, outer = ((inside > cut).sum((2, 3)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
+    mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
+    return {
+        "logits": logits,
+        "probability": probability,
+        "stability": (inner / outer.clip(min=1)).astype(np.float32),
+        "h_std": mask_entropy(probability),
+        "h_a": mask_entropy(mixed.clip(0, 1)).tolist(),
+    }
 
 
 def _calibrated(

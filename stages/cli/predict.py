@@ -109,9 +109,7 @@ def predict(  # noqa: PLR0913 - one for each option
         check_masks(masks, choice.file.choices)
         rgb = read_rgb(image)
         height, width = rgb.shape[:2]
-        paths = {kind: (save or Path()) / f"{image.stem}-{kind}.png" for kind in PICTURES}
-        for path in paths.values() if save else ():
-            check_output(path, PNG_BEGINS)
+        paths = _picture_paths(image, save)
         _note_gates(choice)
         options = grid.of_generator(choice.family, "" if everything else "--everything")
         if everything:
@@ -124,10 +122,7 @@ def predict(  # noqa: PLR0913 - one for each option
             prompt = parse_clicks(click or [], not_click or [], box, (height, width))
             answer = _prompt(choice, rgb, costs, prompt, masks)
         values, lines, draw = answer
-        pictures = draw() if save else {}
-        for kind, pixels in pictures.items():
-            _save(paths[kind], pixels)
-    saved = [str(paths[kind]) for kind in pictures]
+        saved = [_save(paths[kind], pixels) for kind, pixels in draw().items()] if save else []
     if as_json:
         size = {"height_px": height, "width_px": width}
         header = {"image": str(image), **size, "family": choice.family, "model": choice.model}
@@ -139,6 +134,14 @@ def predict(  # noqa: PLR0913 - one for each option
 
 Answer = tuple[dict[str, Any], str, Callable[[], dict[str, np.ndarray]]]
 """Values for ``--json``, text for people, and a function that draws the pictures by kind."""
+
+
+def _picture_paths(image: Path, save: Path | None) -> dict[str, Path]:
+    """Path of each kind of picture; with ``save``, a file there that is none is refused."""
+    paths = {kind: (save or Path()) / f"{image.stem}-{kind}.png" for kind in PICTURES}
+    for path in paths.values() if save else ():
+        check_output(path, PNG_BEGINS)
+    return paths
 
 
 def _note_gates(choice: ModelChoice) -> None:
@@ -217,11 +220,12 @@ def _prompt(
     return values, _lines(uncertainty, gate, sets), draw
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
+def _save(path: Path, pixels: np.ndarray) -> str:
     maker = PngInfo()
     maker.add_text("Software", SOFTWARE)
     with whole_file(path) as partial:
         Image.fromarray(pixels).save(partial, "PNG", pnginfo=maker)
+    return str(path)
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:

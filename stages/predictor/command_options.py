@@ -190,13 +190,13 @@ class GridOptions:
         An option that is out of range is a ``ParamsError``. Without a grid, for want of the option
         ``lacking``, there are no arguments, and any option is refused.
         """
-        given = {name: value for name, value in vars(self).items() if value is not None}
+        options = {name: value for name, value in vars(self).items() if value is not None}
         if lacking:
-            for name, number in given.items():
+            for name, number in options.items():
                 option = name.replace("_", "-")
                 raise ParamsError(f"{option} must come with {lacking}, got {number:g} without it")
             return {}
-        grid: dict[str, Any] = {**GRID_OF.get(family, GRID), **given}
+        grid: dict[str, Any] = {**GRID_OF.get(family, GRID), **options}
         points_per_side = grid["points_per_side"]
         if not 1 <= points_per_side <= MAX_POINTS:
             raise ParamsError(

@@ -71,5 +71,5 @@ def test_each_model_answers_a_click_on_a_photograph(
         for model in MODELS:
             predictor = load_predictor("sam1", model)
             predictor.set_image(PHOTOGRAPH)
-            found = predictor.predict_uncertainty([[320, 213.5]], [1]).sam_score
-            assert [float(text) for text in shown[model][:3]] == pytest.approx(found, abs=0.02)
+            expected = predictor.predict_uncertainty([[320, 213.5]], [1]).sam_score
+            assert [float(text) for text in shown[model][:3]] == pytest.approx(expected, abs=0.02)
