@@ -1,12 +1,11 @@
-"""What a click costs with each model: ``python -m tools.click_costs [FAMILY...]``.
+"""Measures what a click costs with each model: ``python -m tools.click_costs``, some minutes.
 
-Prints memory and time for each family's models, from small to large, as the table *For whom* of
-``docs/models.md`` has them. Each model has a process of its own, random weights, and two threads.
+Writes the table of costs in ``docs/models.md``. Each model has a process of its own, random
+weights, and two threads.
 """
 
 import os
 import re
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
@@ -20,6 +19,12 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import FAMILIES, models_of
 from pipeline.scenes.scene import draw_scene
 from stages.extraction.models import load_sam
+from storage.checkpoints.weights import checkpoint
+from tools.blocks import replace_block, table
+
+PAGE: Final = Path("docs/models.md")
+
+HEADER: Final = ("family", "model", "weights, MB", "memory, GB", "first click, s", "next click, s")
 
 N_ROUNDS: Final = 2
 
@@ -47,16 +52,24 @@ def cost_of(family: str, model: str) -> tuple[float, float, float]:
     return int(peak[1]) / 1e6, first_s, next_s
 
 
-def main() -> None:
-    """Print the costs of all families, or of the named."""
+def rows_of(family: str) -> list[tuple[str, ...]]:
+    """Rows of the table for a family's models, from small to large."""
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait would count as busy
     spawn = get_context("spawn")
-    for family in sys.argv[1:] or FAMILIES:
-        with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-            costs = [*pool.map(cost_of, repeat(family), models_of(family))]
-        figures = zip(*costs, strict=True)  # memory, first and next click, each of every model
-        cells = [", ".join(f"{number:.2g}" for number in figure) for figure in figures]
-        print(f"| {' | '.join((f'`{family}`', *cells))} |", flush=True)
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        costs = [*pool.map(cost_of, repeat(family), models_of(family))]
+    rows = []
+    for model, figures in zip(models_of(family), costs, strict=True):
+        size_mb = checkpoint(family, model).size_bytes / 1e6
+        numbers = (f"{float(f'{figure:.2g}'):g}" for figure in figures)
+        rows.append((f"`{family}`", model, f"{size_mb:.0f}", *numbers))
+    return rows
+
+
+def main() -> None:
+    """Write the block of costs of all families."""
+    rows = [row for family in FAMILIES for row in rows_of(family)]
+    replace_block(PAGE, "click-costs", f"\n{table(HEADER, rows, left=(0, 1))}\n")
 
 
 if __name__ == "__main__":
