@@ -4,7 +4,6 @@ Models doubt an annotation if their masks are expected to be good, but are far f
 The order says which annotations to look at first. It proves nothing: the models may be wrong.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,21 +17,6 @@ DOUBTED: Final = "annotation"
 
 DOUBT: Final = "annotation_doubt"
 """Value of the gallery's column ``measure`` for annotations to check."""
-
-
-@dataclass(frozen=True)
-class AnnotationEvidence:
-    """IoUs of each model's masks of annotated objects: expected, and with the annotation.
-
-    The masks answer the box of the annotation and clicks inside the annotation.
-    """
-
-    prompt: str
-    """The prompt set of the selected masks: the box, or the click ``center``."""
-    expected_iou: Float[np.ndarray, "object model"]
-    """IoU that is expected of each model's masks, from ``model_evidence``."""
-    iou: Float[np.ndarray, "object model"]
-    """Highest IoU of each model's masks with the annotation."""
 
 
 def model_evidence(
@@ -70,17 +54,27 @@ def annotation_doubt(
 
 def annotation_table(
     object_id: Int[np.ndarray, "object"],
-    group: Int[np.ndarray, "object"],
-    evidence: AnnotationEvidence,
-    *,
     file: Shaped[np.ndarray, "object"],
+    group: Int[np.ndarray, "object"],
+    prompt: str,
+    expected_iou: Float[np.ndarray, "object model"],
+    iou: Float[np.ndarray, "object model"],
 ) -> pd.DataFrame:
-    """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``.
+    """Table of all annotations, the most doubted first, with the columns of ``annotations.csv``.
 
-    ``group`` has the index of each object's image, or video, and ``file`` the image's file. The
-    column ``rank`` counts from 1; ``row`` is the index of the object in its split, from 0.
+    The column ``rank`` counts from 1; ``row`` is the index of the object in its split, from 0.
+
+    Parameters
+    ----------
+    file, group
+        File of each object's image, and index of the image, or video.
+    prompt
+        The prompt set of the selected masks: the box of the annotation, or the click ``center``.
+    expected_iou, iou
+        Results of ``model_evidence`` for each model: the expected IoU of its masks, and their
+        highest IoU with the annotation.
     """
-    doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
+    doubt = annotation_doubt(expected_iou, iou)
     order = np.argsort(-doubt, kind="stable")
     table = pd.DataFrame(
         {
@@ -89,11 +83,11 @@ def annotation_table(
             "object_id": object_id,
             "file": file,
             "group": group,
-            "prompt": evidence.prompt,
+            "prompt": prompt,
             "doubt": doubt,
-            "expected_iou": evidence.expected_iou.mean(axis=1, dtype=np.float64),
-            "iou": evidence.iou.mean(axis=1, dtype=np.float64),
-            "best_iou": evidence.iou.max(axis=1).astype(np.float64),
+            "expected_iou": expected_iou.mean(axis=1, dtype=np.float64),
+            "iou": iou.mean(axis=1, dtype=np.float64),
+            "best_iou": iou.max(axis=1).astype(np.float64),
         }
     ).iloc[order]
     table.insert(1, "rank", np.arange(1, len(doubt) + 1))

@@ -119,7 +119,7 @@ def _held_out(
         for objective, values in predict(weights, inputs[rows]).items():
             predicted.setdefault(objective, np.empty(len(group)))[rows] = values
     proposals, stable = cell.proposals(judged), {USED: stable_score(cell, USED, judged)}
-    scores = ModelScores(proposals, {}, stable, {}, proposals, cells.models)
+    scores = ModelScores(proposals, stable, {}, proposals, cells.models)
     evidence = Evidence(model, USED, scores, head_set, predicted)
     resamples = bootstrap.resample_groups(group, N_RESAMPLES, SEED)
     excess = evidence.heads.own - proposals.judged_iou(USED)

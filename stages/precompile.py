@@ -26,7 +26,7 @@ def statistics() -> list[np.ndarray]:
     return [
         resampled_areas(np.stack([iou, noise], axis=1), uncertainty, resamples),
         aurc(iou, uncertainty, resamples),
-        *vars(reliability(uncertainty, iou, resamples)).values(),
+        *reliability(uncertainty, iou, resamples),
     ]
 
 

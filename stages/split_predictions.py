@@ -1,4 +1,4 @@
-"""Predictions of models and heads for the objects of an eval split, and the table of objects."""
+"""Applies heads to the cells of an eval split, and makes its tables of objects and annotations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import xarray
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
-from pipeline.annotations import AnnotationEvidence, model_evidence
+from pipeline.annotations import annotation_table, model_evidence
 from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadKind, HeadSet, head_sets
@@ -21,70 +21,60 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.scoring.people import People
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
-from stages.training.data import group_index
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
 from storage.head_files.guarantees import CHOICES, ERRORS, offered_choice
 from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
-from storage.split.split_cells import OpenCell, SplitCells, read_entropies
+from storage.split.split_cells import OpenCell, SplitCells
 
 BOX: Final = "box"
 """Prompt set of the boxes of the annotations."""
 
-ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
-
-Heads = Mapping[HeadsOfSplit, HeadFile]
-"""Files of trained heads, by head set and train split."""
-
-AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
-"""Arrays of the entropy store that measures are computed from; the store may lack some of them."""
-
 
 @dataclass(frozen=True)
-class SplitPredictions:
-    """Scores and predictions of models and heads for the objects of a split, and their origin."""
+class SplitHeads:
+    """Files of trained heads that judge the masks of an eval split, from every train split."""
 
-    object_id: Int[np.ndarray, "object"]
-    file: Shaped[np.ndarray, "object"]
-    """File of each object's image."""
-    group: Int[np.ndarray, "object"]
-    """Number of the image, or of the video, of each object."""
-    models: Mapping[str, ModelScores]
-    """Scores, entropies and predictions of heads, by model."""
-    views: Mapping[tuple[str, str], ProposalScores]
-    """Scores of the proposals, by model and view; the view identity comes first."""
-    predicted: Mapping[tuple[str, str], Predicted]
-    """Predicted IoU of every proposal of the largest model, by train split and predictor.
+    files: Mapping[HeadsOfSplit, HeadFile]
+    """Files by head set and train split."""
+    isotonic: Mapping[str, Calibration]
+    """Calibrated SamScores, by train split."""
+    fixed_cuts: Mapping[str, Mapping[str, float]]
+    """Best cut of each model's selected masks, by train split, then by model."""
 
-    The keys are those of ``_predicted_of_largest``.
-    """
-    annotations: AnnotationEvidence
-    """Expected and reached IoU of each model's masks for prompts from the annotations."""
-    mask_ious: Mapping[str, MaskIous]
-    """By model, the IoUs of masks that compete with the selected mask."""
-    inputs: Mapping[str, Any]
-    """Signatures of the stores and metadata of the heads, as ``run.json`` has them."""
-    people: People | None = None
-    """Segments of several persons; None where one person outlined each image."""
+    def of_users(self, kind: HeadKind) -> dict[str, tuple[HeadSet, HeadFile]]:
+        """Heads of a kind that judge selected proposals, by train split."""
+        head_set = HeadSet(USED, USED, kind.name)
+        return {name: (head_set, file) for (of, name), file in self.files.items() if of == head_set}
+
+    def metadata(self, models: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Metadata of every head as ``run.json`` has them, by train split."""
+        by_split: dict[str, dict[str, Any]] = {name: {} for name in self.isotonic}
+        for (head_set, name), file in self.files.items():
+            for objective in head_set.objectives(models):
+                entries = file.metadata(objective).items()
+                by_split[name][f"{head_set}/{objective}"] = {
+                    key: entry for key, entry in entries if key not in {CHOICES, ERRORS}
+                }
+        return by_split
 
 
-def read_predictions(
+def read_split_heads(
     cells: SplitCells,
     train_splits: Mapping[str, Mapping[str, str]],
     *,
     kinds: tuple[str, ...] = KINDS,
     ablations: tuple[str, ...] = (),
     further_seeds: tuple[int, ...] = (),
-) -> SplitPredictions:
-    """Read a split's scores and entropies, and apply the heads of every train split.
+) -> SplitHeads:
+    """Read the heads of every train split, which must know the models of the cells.
 
     Parameters
     ----------
     cells
-        Cells of the eval split, in all views of the settings; their masks are not read.
+        Cells of the eval split.
     train_splits
         By train split, the entries that its head files must have besides those of the cells;
         ``learned_from`` makes these entries.
@@ -97,71 +87,34 @@ def read_predictions(
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     sets = head_sets(ablations, kinds=kinds, further_seeds=further_seeds)
-    heads = {
-        (head_set, name): read_heads(name, origin, head_set)
-        for head_set, (name, origin) in product(sets, origins.items())
-    }
-    isotonic = {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()}
-    fixed_cuts = {name: read_fixed_cuts(name, kinds[0], origin) for name, origin in origins.items()}
-    entropy = read_entropies(cells)
-    views = sorted(cells.views, key=lambda view: view != "identity")
-    proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
-    return SplitPredictions(
-        cells.table.object_id,
-        cells.table.file[cells.table.image_index],
-        group_index(cells.table),
-        _model_scores(cells, entropy, proposals, heads, isotonic),
-        proposals,
-        _predicted_of_largest(cells, heads, isotonic),
-        _annotation_evidence(cells, heads),
+    return SplitHeads(
         {
-            model: _ious_of_codes(entropy, model)
-            | _ious_of_cuts(cell, heads, {name: cuts[model] for name, cuts in fixed_cuts.items()})
-            for model, cell in cells.identity.items()
+            (head_set, name): read_heads(name, origin, head_set)
+            for head_set, (name, origin) in product(sets, origins.items())
         },
-        {
-            "models": {model: cell.signature for model, cell in cells.identity.items()},
-            "entropy": entropy.attrs["signature"],
-            "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
-        },
+        {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()},
+        {name: read_fixed_cuts(name, kinds[0], origin) for name, origin in origins.items()},
     )
 
 
-def _model_scores(
-    cells: SplitCells,
-    entropy: xarray.Dataset,
-    proposals: Mapping[tuple[str, str], ProposalScores],
-    heads: Heads,
-    isotonic: Mapping[str, Calibration],
+def model_scores(
+    cells: SplitCells, entropy: xarray.Dataset, heads: SplitHeads
 ) -> dict[str, ModelScores]:
-    agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
-    largest = tasks.shown_model(cells.models)
+    """Read the scores and entropies of each model's masks, and apply the heads to its tokens."""
+    names = [row.name for row in (*ENTROPIES, *AGREEMENTS, *MASK_SCORES) if row.name in entropy]
+    proposals = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {
         model: ModelScores(
-            proposals[model, "identity"],
-            {judged: _arrays(entropy, ENTROPY_NAMES, model, judged) for judged in JUDGED},
+            proposals[model],
             {
-                judged: _arrays(entropy, agreements, model, judged) | stable_score(cell, judged)
+                judged: _arrays(entropy, names, model, judged) | stable_score(cell, judged)
                 for judged in JUDGED
             },
-            _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
-            proposals[largest, "identity"],
+            _calibrated(model, proposals[model], heads) | _predictions(cell, heads),
+            proposals[tasks.shown_model(cells.models)],
             cells.models,
         )
         for model, cell in cells.identity.items()
-    }
-
-
-def _metadata_of(heads: Heads, train_split: str, models: Sequence[str]) -> dict[str, Any]:
-    return {
-        f"{head_set}/{objective}": {
-            key: entry
-            for key, entry in file.metadata(objective).items()
-            if key not in {CHOICES, ERRORS}
-        }
-        for (head_set, name), file in heads.items()
-        if name == train_split
-        for objective in head_set.objectives(models)
     }
 
 
@@ -184,33 +137,41 @@ def stable_score(cell: OpenCell, judged: str, prompt: str = TRAIN_PROMPTS[0]) ->
     return {"stable_score": proposals.of_judged(score, judged)}
 
 
-def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
-    """IoUs of selected masks and of means of masks, at the size of mask codes, by ``("", name)``.
+def mask_ious(cells: SplitCells, entropy: xarray.Dataset, heads: SplitHeads) -> dict[str, MaskIous]:
+    """By model, the IoUs of masks that compete with the selected mask of the first click.
 
-    The first key, the train split, is empty: no head makes these masks.
+    The train split in the key of a mask is empty if no train split is needed to make the mask.
     """
+    return {
+        model: {
+            **_ious_of_codes(entropy, model),
+            **_ious_of_cuts(cell, heads),
+        }
+        for model, cell in cells.identity.items()
+    }
+
+
+def _ious_of_codes(entropy: xarray.Dataset, model: str) -> MaskIous:
+    """IoUs of selected masks and of means of masks, at the size of mask codes."""
     selected = _arrays(entropy, ARRAYS_OF_CODES.values(), model, SELECTED)
     return {("", name): selected[array] for name, array in ARRAYS_OF_CODES.items()}
 
 
-def _ious_of_cuts(
-    cell: OpenCell, heads: Heads, fixed_cuts: Mapping[str, float]
-) -> dict[tuple[str, str], Values]:
-    """IoU of each object by train split and mask: first-click masks with other cuts or proposals.
+def _ious_of_cuts(cell: OpenCell, heads: SplitHeads) -> MaskIous:
+    """IoUs of the proposals of the first click with other cuts.
 
-    A cut is the probability above which a pixel belongs to the mask. The train split is empty for
-    masks that use none. ``fixed_cuts`` has the best cut of selected masks on each train split.
+    A cut is the probability above which a pixel belongs to the mask.
     """
     prompt, model = TRAIN_PROMPTS[0], cell.signature["model"]
     choosing = {
         train_split: (head_set, file)
-        for (head_set, train_split), file in heads.items()
+        for (head_set, train_split), file in heads.files.items()
         if head_set.chooses_masks and head_set.seed is None
     }
     return ious_of_cuts(
         cell.iou_at_cut(),
         cell.proposals().sam_score,
-        fixed_cuts=fixed_cuts,
+        fixed_cuts={name: cuts[model] for name, cuts in heads.fixed_cuts.items()},
         expected_iou={
             train_split: expected_iou_at_cut(cell, head_set, file.weights, prompt)
             for train_split, (head_set, file) in choosing.items()
@@ -223,9 +184,9 @@ def _ious_of_cuts(
     )
 
 
-def _predictions(cell: OpenCell, heads: Heads) -> dict[HeadsOfSplit, Predictions]:
+def _predictions(cell: OpenCell, heads: SplitHeads) -> dict[HeadsOfSplit, Predictions]:
     """Predictions of heads from the tokens of ``center``."""
-    weights = {key: file.weights for key, file in heads.items()}
+    weights = {key: file.weights for key, file in heads.files.items()}
     if not weights:  # the tokens are most of the store
         return {}
     blocks = []
@@ -242,24 +203,19 @@ def _predictions(cell: OpenCell, heads: Heads) -> dict[HeadsOfSplit, Predictions
 
 
 def _calibrated(
-    model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
+    model: str, scores: ProposalScores, heads: SplitHeads
 ) -> dict[HeadsOfSplit, Predictions]:
-    """IoU predicted by calibrated SamScores, as if ``ISOTONIC`` were a kind of heads.
-
-    ``isotonic`` has the calibration by train split.
-    """
+    """IoU predicted by calibrated SamScores, as if ``ISOTONIC`` were a kind of heads."""
     return {
         (HeadSet(protocol, judged, ISOTONIC), name): {
             ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))
         }
         for protocol, judged in tasks.JUDGED_BY_PROTOCOL
-        for name, fitted in isotonic.items()
+        for name, fitted in heads.isotonic.items()
     }
 
 
-def _predicted_of_largest(
-    cells: SplitCells, heads: Heads, isotonic: Mapping[str, Calibration]
-) -> dict[tuple[str, str], Predicted]:
+def predicted_of_largest(cells: SplitCells, heads: SplitHeads) -> dict[tuple[str, str], Predicted]:
     """Predicted IoU of the largest model's proposals, by train split and predictor.
 
     Predictors are ``sam_score`` (its train split is empty), ``sam_score_isotonic`` (calibrated on
@@ -269,31 +225,27 @@ def _predicted_of_largest(
     cell = cells.identity[model]
     sam_score = cell.proposals().sam_score
     predicted: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
-    for name, fitted in isotonic.items():
+    for name, fitted in heads.isotonic.items():
         calibrated = fitted[model][USED].iou_at(sam_score.ravel())
         predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        for name, (head_set, file) in _of_users(heads, kind).items():
+        for name, (head_set, file) in heads.of_users(kind).items():
             predicted[name, kind.named("usam")] = expected_ious(cell, head_set, file)
     return predicted
 
 
-def _of_users(heads: Heads, kind: HeadKind) -> dict[str, tuple[HeadSet, HeadFile]]:
-    """Heads of a kind that judge selected proposals, by train split."""
-    head_set = HeadSet(USED, USED, kind.name)
-    return {name: (head_set, file) for (of, name), file in heads.items() if of == head_set}
-
-
-def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
-    """Expected and reached IoUs of masks for clicks inside annotations, and for their boxes.
+def doubted_annotations(
+    cells: SplitCells, heads: SplitHeads, group: Int[np.ndarray, "object"]
+) -> pd.DataFrame:
+    """Table ``annotations``: masks for clicks inside annotations and for their boxes judge these.
 
     Boxes are used if all identity cells have them and all heads learned from boxes; else the click
     ``center`` stands for them. Heads are of the last trained kind and the first train split;
-    without heads, SamScore is the expected IoU.
+    without heads, SamScore is the expected IoU. ``group`` has the index of each object's image.
     """
     # One head set with its file, or none without heads.
     trained = [
-        of_split for kind in HEAD_KINDS for of_split in [*_of_users(heads, kind).values()][:1]
+        of_split for kind in HEAD_KINDS for of_split in [*heads.of_users(kind).values()][:1]
     ][-1:]
     knows_boxes = all(BOX in cell.signature["prompts"] for cell in cells.identity.values()) and all(
         BOX in file.card.get(PROMPTS, "").split() for _, file in trained
@@ -309,7 +261,8 @@ def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
         iou = np.stack([proposals.iou for proposals in of_prompts], axis=1)
         ious.append(model_evidence(of_selected, np.stack(expected, axis=1), iou))
     expected_iou, best_iou = (np.stack(by_model, axis=1) for by_model in zip(*ious, strict=True))
-    return AnnotationEvidence(prompts[0], expected_iou, best_iou)
+    objects = cells.table.object_id, cells.table.file[cells.table.image_index], group
+    return annotation_table(*objects, prompts[0], expected_iou, best_iou)
 
 
 def expected_ious(
@@ -343,12 +296,14 @@ def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
 
 
 def object_blocks(
-    predictions: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
+    object_id: Int[np.ndarray, "object"],
+    group: Int[np.ndarray, "object"],
+    masks: Sequence[tasks.JudgedMasks],
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of ``objects.csv`` in blocks: one per entry of ``masks``, a row per object.
 
-    Measures that an entry lacks are NaN. The whole table at once would take more memory than all
-    other data.
+    ``group`` has the index of each object's image, or video. Measures that an entry lacks are NaN.
+    The whole table at once would take more memory than all other data.
     """
     order = object_columns(masks)
     for judged in masks:
@@ -356,11 +311,11 @@ def object_blocks(
         columns = {
             "protocol": judged.protocol,
             "judged": judged.judged,
-            "object_id": predictions.object_id,
+            "object_id": object_id,
             "model": judged.model,
             "iou": judged.iou,
             **{IOU_COLUMNS[name]: iou for name, iou in ious.items()},
-            "group": predictions.group,
+            "group": group,
             "sam_score": judged.scores.proposals.judged_sam_score(judged.judged),
             **{
                 uncertainty_column(measure, train_split): uncertainty

@@ -43,7 +43,7 @@ def relative_aucs(heads: HeadFile, split: str, params: Params) -> dict[tuple[str
         judged = tasks.judged_proposal(HEAD_SET.protocol, task)
         predictions = _predictions(cells[model], heads)
         scores = ModelScores(
-            proposals[model], {}, {name: {} for name in JUDGED}, {}, largest, params.models
+            proposals[model], {name: {} for name in JUDGED}, {}, largest, params.models
         )
         from_best_tokens = predictions["best"] if judged == "selected" else None
         evidence = Evidence(model, judged, scores, HEAD_SET, predictions[judged], from_best_tokens)

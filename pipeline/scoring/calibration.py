@@ -62,29 +62,14 @@ def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
     return Isotonic(fitted.X_thresholds_, fitted.y_thresholds_)
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """Mean predicted and mean true IoU of bins of objects, in each draw.
-
-    Bins are by predicted IoU, the lowest first, and hold the same share of the objects.
-    """
-
-    predicted_iou: Float[np.ndarray, "draw bin"]
-    iou: Float[np.ndarray, "draw bin"]
-
-    @property
-    def error(self) -> Float[np.ndarray, "draw"]:
-        """Expected calibration error: mean distance of predicted and true IoU over the bins."""
-        error: Float[np.ndarray, "draw"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
-        return error
-
-
 def reliability(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Reliability:
+) -> Float[np.ndarray, "2 draw bin"]:
     """Mean predicted and true IoU of ``N_BINS`` bins that hold the same share of the objects.
+
+    Bins are by predicted IoU, the lowest first.
 
     Notes
     -----
@@ -103,21 +88,26 @@ def reliability(
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
         of=(2, N_BINS),
     )
-    return Reliability(*np.ascontiguousarray(means.swapaxes(1, 2)))
+    return np.ascontiguousarray(means.swapaxes(1, 2))
 
 
-def accuracy(
+def calibration(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> dict[str, bootstrap.Resampled]:
-    """Errors of predicted IoUs in each draw: ``root_mean_square`` and ``bias``.
+    """Compute the statistics ``CALIBRATION`` of predicted IoUs in each draw.
 
-    ``bias`` is the mean of predicted - true IoU; above 0, masks are worse than predicted.
+    The bias is the mean of predicted - true IoU; above 0, masks are worse than predicted.
     """
+    predicted_means, true_means = reliability(predicted_iou, iou, resamples)
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
     square, bias = bootstrap.resampled_means(np.stack([error**2, error], axis=1), resamples).T
-    return {"root_mean_square": np.sqrt(square), "bias": bias}
+    return {
+        "calibration_error": np.abs(predicted_means - true_means).mean(axis=1),
+        "root_mean_square": np.sqrt(square),
+        "bias": bias,
+    }
 
 
 def reliability_bins(
@@ -133,15 +123,15 @@ def reliability_bins(
             if not BY_NAME[measure].predicted_iou:
                 continue
             predicted = predicted_iou(measure, uncertainty)
-            means = reliability(predicted, iou, resamples)
-            for place, ious in enumerate(means.iou.T):
+            predicted_means, true_means = reliability(predicted, iou, resamples)
+            for place, ious in enumerate(true_means.T):
                 yield ReliabilityBin(
                     judged.protocol,
                     train_split,
                     judged.model,
                     measure,
                     place,
-                    float(means.predicted_iou[0, place]),
+                    float(predicted_means[0, place]),
                     float(ious[0]),
                     bootstrap.interval(ious, resamples.n_groups),
                 )

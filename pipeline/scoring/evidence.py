@@ -26,11 +26,9 @@ class ModelScores:
     """
 
     proposals: ProposalScores
-    entropies: Mapping[str, Mapping[str, Values]]
-    """Entropies in bits, by judged proposal, then by name in the entropy store."""
-    agreements: Mapping[str, Mapping[str, Values]]
-    """Agreements of masks, or of a mask with its probabilities, by judged proposal, then by name; 1
-    is full agreement."""
+    arrays: Mapping[str, Mapping[str, Values]]
+    """Arrays of the entropy store by judged proposal, then by name: entropies in bits, agreements
+    of masks, and agreements of a mask with its probabilities; 1 is full agreement."""
     predictions: Mapping[HeadsOfSplit, Predictions]
     """Predictions of all heads from the tokens of the model."""
     largest: ProposalScores
@@ -225,19 +223,9 @@ class Evidence:
         """SamScore of the largest model for its judged proposal."""
         return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
-    def entropy(self, name: str) -> Values:
-        """Entropy of this name for the judged proposal, in bits.
-
-        Raises a ValueError if the entropy store has none.
-        """
-        return _named("entropies", self.scores.entropies[self.judged], name)
-
-    def agreement(self, name: str) -> Values:
-        """Agreement of this name for the judged proposal; 1 is full agreement.
-
-        Raises a ValueError if there is none.
-        """
-        return _named("agreements", self.scores.agreements[self.judged], name)
+    def array(self, name: str) -> Values:
+        """Array of the entropy store for the judged proposal; a ValueError if it is missing."""
+        return _named("entropies", self.scores.arrays[self.judged], name)
 
     def misses_best(self) -> Values:
         """1 for an object whose selected proposal is not the best by the ground truth, else 0."""

@@ -59,10 +59,10 @@ class Measure:
     """Task whose gallery the measure ranks. Each kind of heads has one measure per task, and one
     untrained measure serves without heads."""
 
-    def is_known(self, models: Collection[str], agreements: Container[str]) -> bool:
-        """Whether the measure can be computed from the evaluated models and computed agreements."""
+    def is_known(self, models: Collection[str], arrays: Container[str]) -> bool:
+        """Whether the measure can be computed from the evaluated models and computed arrays."""
         return (len(models) > 1 or not self.compares_models) and (
-            not self.agreement or self.agreement in agreements
+            not self.agreement or self.agreement in arrays
         )
 
     @property
@@ -118,7 +118,7 @@ DECLARED: Final = (
         "H_Std",
         "entropy of the judged mask alone: the mean binary entropy of its pixels, weighted by "
         "their foreground probability (Eq. 3)",
-        lambda evidence: evidence.entropy("h_std"),
+        lambda evidence: evidence.array("h_std"),
         colour="#0d9488",
         tasks=TASKS,
         gallery="segmentation",
@@ -127,7 +127,7 @@ DECLARED: Final = (
         "h_y",
         "H_Y",
         "predictive entropy: of the mean mask of all views, clicks, models and proposals (Eq. 4)",
-        lambda evidence: evidence.entropy("h_y"),
+        lambda evidence: evidence.array("h_y"),
         colour="#a855f7",
         tasks=TASKS,
     ),
@@ -135,7 +135,7 @@ DECLARED: Final = (
         "h_theta",
         "H_Θ",
         "entropy of the mean of all models' judged masks (Eq. 5)",
-        lambda evidence: evidence.entropy("h_theta"),
+        lambda evidence: evidence.array("h_theta"),
         colour="#d97706",
         tasks=("model", "segmentation"),
         compares_models=True,
@@ -145,7 +145,7 @@ DECLARED: Final = (
         "h_xp",
         "H_Xp",
         "entropy of the mean of the judged masks of the eight single clicks (Eq. 6)",
-        lambda evidence: evidence.entropy("h_xp"),
+        lambda evidence: evidence.array("h_xp"),
         colour="#db2777",
         tasks=("prompt", "segmentation"),
         gallery="prompt",
@@ -154,7 +154,7 @@ DECLARED: Final = (
         "h_a",
         "H_A",
         "entropy of the mean of the three proposals, weighted by SamScore (Eq. 7)",
-        lambda evidence: evidence.entropy("h_a"),
+        lambda evidence: evidence.array("h_a"),
         colour="#65a30d",
         tasks=("task", "segmentation"),
         gallery="task",
@@ -163,7 +163,7 @@ DECLARED: Final = (
         "h_t",
         "H_T",
         "entropy of the mean of the judged masks in all views (not in the paper)",
-        lambda evidence: evidence.entropy("h_t"),
+        lambda evidence: evidence.array("h_t"),
         colour="#9c6644",
         # No task corrects a view, so H_T is shown only where all entropies are.
         tasks=("segmentation",),
@@ -172,7 +172,7 @@ DECLARED: Final = (
         "dice_theta",
         "1 − Dice_Θ",
         "1 minus the mean Dice of all pairs of models' judged masks",
-        lambda evidence: 1 - evidence.agreement("dice_theta"),
+        lambda evidence: 1 - evidence.array("dice_theta"),
         colour="#d97706",
         tasks=("model", "segmentation"),
         compares_models=True,
@@ -182,7 +182,7 @@ DECLARED: Final = (
         "dice_ends",
         "1 − Dice_SL",
         "1 minus the Dice of the smallest and the largest model's judged masks",
-        lambda evidence: 1 - evidence.agreement("dice_ends"),
+        lambda evidence: 1 - evidence.array("dice_ends"),
         colour="#a16207",
         tasks=("model",),
         compares_models=True,
@@ -192,7 +192,7 @@ DECLARED: Final = (
         "dice_xp",
         "1 − Dice_Xp",
         "1 minus the mean Dice of all pairs of the judged masks of the eight single clicks",
-        lambda evidence: 1 - evidence.agreement("dice_xp"),
+        lambda evidence: 1 - evidence.array("dice_xp"),
         colour="#db2777",
         tasks=("prompt", "segmentation"),
         is_dashed=True,
@@ -202,7 +202,7 @@ DECLARED: Final = (
         "1 − Dice_near",
         "1 minus the mean Dice of all pairs of the judged masks of the first click and of seven "
         "moved a little from it; only where `extra_prompts` has `near`",
-        lambda evidence: 1 - evidence.agreement("dice_near"),
+        lambda evidence: 1 - evidence.array("dice_near"),
         colour="#e11d48",
         tasks=("prompt", "segmentation"),
         agreement="dice_near",
@@ -212,7 +212,7 @@ DECLARED: Final = (
         "dice_a",
         "1 − Dice_A",
         "1 minus the mean Dice of the three pairs of proposals",
-        lambda evidence: 1 - evidence.agreement("dice_a"),
+        lambda evidence: 1 - evidence.array("dice_a"),
         colour="#65a30d",
         tasks=("task", "segmentation"),
         is_dashed=True,
@@ -221,7 +221,7 @@ DECLARED: Final = (
         "dice_t",
         "1 − Dice_T",
         "1 minus the mean Dice of all pairs of the judged masks in the views of T",
-        lambda evidence: 1 - evidence.agreement("dice_t"),
+        lambda evidence: 1 - evidence.array("dice_t"),
         colour="#9c6644",
         tasks=("segmentation",),
         is_dashed=True,
@@ -231,7 +231,7 @@ DECLARED: Final = (
         "1 − SDC",
         "1 minus the Soft Dice Confidence of the judged mask: the soft Dice of its probabilities "
         "with the mask itself, cut at 0.5",
-        lambda evidence: 1 - evidence.agreement("soft_dice"),
+        lambda evidence: 1 - evidence.array("soft_dice"),
         colour="#0d9488",
         tasks=TASKS,
         is_dashed=True,
@@ -241,7 +241,7 @@ DECLARED: Final = (
         "1 − SamScore × stability",
         "1 minus the SamScore of the judged mask times its stability score, the IoU of the mask "
         "cut at logits 1 and −1; SAM2's mask generator filters masks by both",
-        lambda evidence: 1 - evidence.agreement("stable_score"),
+        lambda evidence: 1 - evidence.array("stable_score"),
         colour="#0284c7",
         tasks=TASKS,
         agreement="stable_score",

@@ -238,12 +238,11 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
     agreement that it needs are missing. Raises a ValueError if another input is missing.
     """
     kind = evidence.head_set.kind if evidence.head_set else ""
-    agreements = evidence.scores.agreements[evidence.judged]
     return {
         measure.name: measure.compute(evidence)
         for measure in MEASURES
         if measure.heads == kind
         and measure.judged in {"", evidence.judged}
         and (not measure.knows_truth or evidence.from_best_tokens is not None)
-        and measure.is_known(evidence.scores.models, agreements)
+        and measure.is_known(evidence.scores.models, evidence.scores.arrays[evidence.judged])
     }

@@ -4,7 +4,7 @@ They are about selective prediction: how bad the kept masks are if the least unc
 kept first. Those of calibration are computed with them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -13,10 +13,19 @@ from jaxtyping import Float
 
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
-from pipeline.scoring.calibration import accuracy, reliability
+from pipeline.scoring.calibration import calibration
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import Each, JudgedMasks
+
+SELECTIVE: Final = (
+    Statistic(
+        "aurc",
+        "AURC",
+        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
+        better="low",
+    ),
+)
 
 
 def usefulness_scores(
@@ -45,14 +54,10 @@ def _statistics(
 ) -> dict[str, bootstrap.Resampled]:
     """Statistics of a measure, which comes with its train split and name."""
     (_, measure), uncertainty = named
-    statistics = {
-        statistic.name: compute(1 - iou, uncertainty, resamples)
-        for statistic, compute in OF_RISK.items()
-    }
+    statistics = {"aurc": aurc(1 - iou, uncertainty, resamples)}
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
-        statistics["calibration_error"] = reliability(predicted, iou, resamples).error
-        statistics |= accuracy(predicted, iou, resamples)
+        statistics |= calibration(predicted, iou, resamples)
     return statistics
 
 
@@ -83,19 +88,3 @@ def aurc(
         harmonic,
         resamples.by_lane(resamples.n_objects),
     )
-
-
-RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
-"""Takes the risk (1 - IoU) and the uncertainty of masks; returns a statistic in each draw."""
-
-OF_RISK: Final[Mapping[Statistic, RiskStatistic]] = {
-    Statistic(
-        "aurc",
-        "AURC",
-        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
-        better="low",
-    ): aurc,
-}
-"""Statistics that need only the risk and a measure."""
-
-SELECTIVE: Final = tuple(OF_RISK)

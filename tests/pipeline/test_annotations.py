@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.annotations import (
-    AnnotationEvidence,
     annotation_doubt,
     annotation_table,
     doubted_rows,
@@ -24,9 +23,8 @@ def test_the_table_has_every_object_once_and_the_most_doubted_first() -> None:
     expected_iou, iou = rng.random((2, 9, 4), np.float32)
     iou[3], iou[5] = iou[2], iou[2]
     expected_iou[3] = expected_iou[5] = expected_iou[2]  # ties keep the order of the split
-    evidence = AnnotationEvidence("box", expected_iou, iou)
     file = np.array([f"{row // 3}.png" for row in range(9)])
-    table = annotation_table(np.arange(9) + 70, np.arange(9) // 3, evidence, file=file)
+    table = annotation_table(np.arange(9) + 70, file, np.arange(9) // 3, "box", expected_iou, iou)
     assert table["rank"].tolist() == list(range(1, 10))
     assert sorted(table["row"]) == list(range(9))
     assert (table["object_id"] == table["row"] + 70).all()

@@ -19,7 +19,7 @@ from pipeline.scoring.measures import UNTRAINED_MEASURES, uncertainty_column
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate
 from stages.settings.signatures import train_settings
-from stages.split_predictions import read_predictions
+from stages.split_predictions import model_scores, read_split_heads
 from stages.training.data import learned_from
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -34,6 +34,7 @@ from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.object_table import read_objects, write_objects
+from storage.split.split_cells import read_entropies
 from storage.store.opening import open_features
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
@@ -103,12 +104,13 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = read_predictions(cells, {"shapes_train": {}})
+    heads_of_split = read_split_heads(cells, {"shapes_train": {}})
+    models = model_scores(cells, read_entropies(cells), heads_of_split)
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = set_inputs({name: center[name].values for name in INPUT_ARRAYS}, PAPER)
-    predictions = found.models["tiny"].predictions[PAPER, "shapes_train"]
+    predictions = models["tiny"].predictions[PAPER, "shapes_train"]
     expected = predict(heads.weights, inputs)
     assert set(predictions) == set(expected)
     for objective in predictions.keys() & expected.keys():
@@ -189,7 +191,7 @@ def test_heads_that_learned_from_other_features_are_refused() -> None:
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; {TRAINING}",
     ):
-        read_predictions(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
+        read_split_heads(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
 
 
 @pytest.mark.usefixtures("root")
@@ -250,4 +252,4 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); `dvc repro entropy@"
     with pytest.raises(StoreError, match=message):
-        read_predictions(open_eval(SPLIT, MODELS, VIEWS), {})
+        read_entropies(open_eval(SPLIT, MODELS, VIEWS))

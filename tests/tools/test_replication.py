@@ -62,9 +62,9 @@ def fake_answers(scores: ModelScores, scene: np.ndarray) -> pd.DataFrame:
         "iou": proposals.judged_iou("selected"),
         "best_iou": proposals.judged_iou("best"),
         "sam_score": evidence.sam_score(),
-        "stability": evidence.agreement("stable_score") / evidence.sam_score(),
-        "h_std": evidence.entropy("h_std"),
-        "soft_dice": evidence.agreement("soft_dice"),
+        "stability": evidence.array("stable_score") / evidence.sam_score(),
+        "h_std": evidence.array("h_std"),
+        "soft_dice": evidence.array("soft_dice"),
     }
     rows = pd.DataFrame({**clicked, "image": scene, "prompt": CLICK, "expected_iou": 0.5})
     rows = rows.assign(**{f"direct gain {task}": np.linspace(0, 1, n) for task in TASKS})

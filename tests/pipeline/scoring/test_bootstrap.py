@@ -63,7 +63,7 @@ def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
             [
                 resampled_areas(np.stack([iou, noise], axis=1), uncertainty, drawn),
                 aurc(iou, uncertainty, drawn),
-                reliability(uncertainty, iou, drawn).iou,
+                reliability(uncertainty, iou, drawn)[1],
             ]
         )
 

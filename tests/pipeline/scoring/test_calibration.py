@@ -7,7 +7,7 @@ from sklearn.metrics import root_mean_squared_error
 
 from pipeline.scoring.calibration import (
     N_BINS,
-    accuracy,
+    calibration,
     isotonic_iou,
     reliability,
 )
@@ -30,21 +30,22 @@ def counted_out(predicted: np.ndarray, iou: np.ndarray) -> np.ndarray:
 @given(seeds, levels)
 def test_each_resample_is_as_counted_out(seed: int, n_levels: int) -> None:
     iou, predicted, resamples = tied_objects(seed, n_levels)
-    found = reliability(predicted, iou, resamples)
+    predicted_means, true_means = reliability(predicted, iou, resamples)
+    found = calibration(predicted, iou, resamples)["calibration_error"]
     for resample in range(len(resamples)):
         rows = drawn_objects(resamples, resample)
         expected = counted_out(predicted[rows], iou[rows])
-        np.testing.assert_allclose(found.predicted_iou[resample], expected[0], atol=1e-9)
-        np.testing.assert_allclose(found.iou[resample], expected[1], atol=1e-9)
+        np.testing.assert_allclose(predicted_means[resample], expected[0], atol=1e-9)
+        np.testing.assert_allclose(true_means[resample], expected[1], atol=1e-9)
         error = np.abs(expected[0] - expected[1]).mean()
-        assert found.error[resample] == pytest.approx(error, abs=1e-9)
+        assert found[resample] == pytest.approx(error, abs=1e-9)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, levels)
 def test_distances_are_those_of_scikit_learn(seed: int, n_levels: int) -> None:
     iou, predicted, resamples = tied_objects(seed, n_levels)
-    found = accuracy(predicted, iou, resamples)
+    found = calibration(predicted, iou, resamples)
     for resample in range(len(resamples)):
         rows = drawn_objects(resamples, resample)
         expected = root_mean_squared_error(iou[rows], predicted[rows])

@@ -146,7 +146,7 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     scores = random_scores(0, n_objects=400, train_splits=("coco_train",))
     own = HeadSet("best", "best")
     near = {
-        name: value + np.float32(1e-2) * scores.entropies["best"]["h_y"]
+        name: value + np.float32(1e-2) * scores.arrays["best"]["h_y"]
         for name, value in scores.predictions[own, "coco_train"].items()
     }
     ablated = {(HeadSet("best", "best_no_iou"), "coco_train"): near}
@@ -211,10 +211,10 @@ def test_a_measure_that_is_nan_is_named() -> None:
     message = "delta_a_star of tiny by heads of coco_train on selected tokens must .* for 1 of 40"
     with pytest.raises(ValueError, match=message):
         auc_scores({"tiny": scores}, RESAMPLES)
-    of_best = scores.entropies["best"]
-    entropies = {**scores.entropies, "best": {**of_best, "h_a": of_best["h_a"] * np.nan}}
+    of_best = scores.arrays["best"]
+    arrays = {**scores.arrays, "best": {**of_best, "h_a": of_best["h_a"] * np.nan}}
     with pytest.raises(ValueError, match="h_a of tiny must not be NaN, got NaN for 40 of 40"):
-        auc_scores({"tiny": replace(scores, entropies=entropies)}, RESAMPLES)
+        auc_scores({"tiny": replace(scores, arrays=arrays)}, RESAMPLES)
 
 
 def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
@@ -273,7 +273,7 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], prot
         "sam_score": scores.proposals.judged_sam_score(protocol),
         "usam": heads["iou_small"],
         "delta_a_star": heads["task_gap"],
-        "h_theta": scores.entropies[protocol]["h_theta"],
+        "h_theta": scores.arrays[protocol]["h_theta"],
     }
     names = [name for split, name in names_of(protocol, protocol) if split in {"", "coco_train"}]
     assert list(pearson) == list(pearson.index) == ["iou_gt", *names]
@@ -284,8 +284,8 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], prot
 def test_a_constant_correlates_with_nothing_not_even_itself() -> None:
     scores = random_scores(0, train_splits=())
     constant = np.full(40, 0.1, np.float32)
-    entropies = {**scores.entropies, "best": {**scores.entropies["best"], "h_y": constant}}
-    found, _ = correlations(own_masks(judged_masks({"tiny": replace(scores, entropies=entropies)})))
+    arrays = {**scores.arrays, "best": {**scores.arrays["best"], "h_y": constant}}
+    found, _ = correlations(own_masks(judged_masks({"tiny": replace(scores, arrays=arrays)})))
     pearson = found.set_index("row").drop(columns=ABOUT)
     assert pearson["h_y"].isna().all()
     others = pearson.drop(index="h_y", columns="h_y")

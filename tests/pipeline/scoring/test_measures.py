@@ -64,11 +64,11 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str) -> None:
     np.testing.assert_allclose(measures.pop("sam_score_largest"), 1 - largest)
     gain = largest.astype(np.float64) - own.sam_score[rows]
     np.testing.assert_allclose(measures.pop("sam_score_gain"), gain, atol=1e-12)
-    for name in measures.keys() & scores.entropies[judged].keys():
-        np.testing.assert_array_equal(measures[name], scores.entropies[judged][name])
-    for name, value in scores.agreements[judged].items():
-        np.testing.assert_array_equal(measures[name], 1 - value.astype(np.float64))
-    assert {entropy.name for entropy in ENTROPIES} <= set(measures)
+    entropies = {entropy.name for entropy in ENTROPIES}
+    assert entropies <= set(measures)
+    for name, value in scores.arrays[judged].items():
+        expected = value if name in entropies else 1 - value.astype(np.float64)
+        np.testing.assert_array_equal(measures[name], expected)
 
 
 @pytest.mark.parametrize("protocol", ["best", "selected"])
@@ -162,7 +162,7 @@ def test_heads_are_of_the_protocol_and_read_the_tokens_of_the_judged_proposal(
         measures["davis_train", "delta_xp_star"], heads["prompt_gap"].astype(np.float64) - 0.5
     )
     np.testing.assert_array_equal(
-        measures["", "h_t"], scores.entropies[judged]["h_t"].astype(np.float64)
+        measures["", "h_t"], scores.arrays[judged]["h_t"].astype(np.float64)
     )
 
 
@@ -189,7 +189,7 @@ def test_a_missing_head_is_named() -> None:
 
 def test_a_missing_entropy_is_named() -> None:
     scores = random_scores(0)
-    del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
+    del scores.arrays["best"]["h_xp"]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
         measures_of(Evidence("tiny", "best", scores))
 
