@@ -41,9 +41,8 @@ from stages.split_predictions import (
 )
 from stages.training.data import group_index, learned_from
 from storage.errors import faults_of
-from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import write_results
-from storage.outputs.tables import Frames, as_frame, blocks_as_frame
+from storage.outputs.tables import Frames
 from storage.paths import results_dir
 from storage.split.split_cells import SplitCells, open_cells, read_entropies
 
@@ -145,7 +144,7 @@ def _scores(
             better_mask_scores(mask_ious(cells, entropy, heads), resamples),
             people_scores(trained, people, resamples),
         )
-        return as_frame(SPLIT_TABLES["scores"], scores(measured, resamples.n_groups))
+        return pd.DataFrame([score.row for score in scores(measured, resamples.n_groups)])
 
 
 def _tables_of_measures(
@@ -161,11 +160,11 @@ def _tables_of_measures(
     ranked = ranking_columns(object_columns(masks))
     of_objects = cells.table.object_id, resamples.group, masks
     return {
-        "curves": blocks_as_frame(corrections.curves(tasks.ious_of(models), masks, n_points)),
-        "correlation": pd.concat(corrections.correlations(own_masks), ignore_index=True),
-        "reliability": as_frame(
-            SPLIT_TABLES["reliability"], reliability_bins(own_masks, resamples)
+        "curves": pd.concat(
+            corrections.curves(tasks.ious_of(models), masks, n_points), ignore_index=True
         ),
+        "correlation": pd.concat(corrections.correlations(own_masks), ignore_index=True),
+        "reliability": pd.DataFrame(reliability_bins(own_masks, resamples)),
         "objects": object_blocks(*of_objects),
         "ranking": (block[ranked] for block in object_blocks(*of_objects)),
     }

@@ -187,7 +187,7 @@ def _columns(name: str, declared: Table, shared: Mapping[str, str]) -> str:
         if shared.get(column.name) != column.meaning
     }
     further = {"more": declared.more} if declared.more else {}
-    lead = f"`{name}.csv`: {declared.meaning or (declared.row.__doc__ or '').partition(chr(10))[0]}"
+    lead = f"`{name}.csv`: {declared.meaning}"
     return _listed(lead, rows | further)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import ReliabilityBin, Statistic
+from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import JudgedMasks
 
 CALIBRATION: Final = (
@@ -112,8 +112,8 @@ def calibration(
 
 def reliability_bins(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples
-) -> Iterator[ReliabilityBin]:
-    """Yield the bins of the reliability diagram of every measure that is 1 - a predicted IoU.
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of ``reliability.csv``: bins of every measure that is 1 - a predicted IoU.
 
     Means are over all objects; resamples give the interval of the mean true IoU.
     """
@@ -125,13 +125,15 @@ def reliability_bins(
             predicted = predicted_iou(measure, uncertainty)
             predicted_means, true_means = reliability(predicted, iou, resamples)
             for place, ious in enumerate(true_means.T):
-                yield ReliabilityBin(
-                    judged.protocol,
-                    train_split,
-                    judged.model,
-                    measure,
-                    place,
-                    float(predicted_means[0, place]),
-                    float(ious[0]),
-                    bootstrap.interval(ious, resamples.n_groups),
-                )
+                interval = bootstrap.interval(ious, resamples.n_groups)
+                yield {
+                    "protocol": judged.protocol,
+                    "train_split": train_split,
+                    "model": judged.model,
+                    "measure": measure,
+                    "bin": place,
+                    "predicted_iou": float(predicted_means[0, place]),
+                    "iou": float(ious[0]),
+                    "iou_low": interval.low,
+                    "iou_high": interval.high,
+                }

@@ -13,7 +13,7 @@ from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BASELINE, BOUNDS, IOU_GT, predicted_iou
-from pipeline.scoring.scores import Curve, Keys, Statistic
+from pipeline.scoring.scores import Keys, Statistic
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
@@ -120,8 +120,13 @@ def iou_scores(
         yield keys, statistics
 
 
-def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
+def curves(
+    ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int
+) -> Iterator[pd.DataFrame]:
     """Yield correction curves of ``BOUNDS`` and of every measure, for each protocol and task.
+
+    A curve is the mean IoU against the corrected fraction, a row per point. The most uncertain
+    objects are corrected first.
 
     They are for the model of ``default_model``: the smallest or, for ``segmentation``, the largest.
     ``ious`` is a result of ``ious_of``, ``masks`` of ``judged_masks``, for the same models.
@@ -135,7 +140,9 @@ def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) 
                 fraction, mean_iou = correction_curve(
                     correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
                 )
-                yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
+                curve = pd.DataFrame({"corrected_fraction": fraction, "mean_iou": mean_iou})
+                keys = {"protocol": protocol, "task": task, "model": model, "measure": measure}
+                yield curve.assign(**keys, train_split=train_split)
 
 
 def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
@@ -143,9 +150,9 @@ def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
 
     Yields
     ------
-    A table with the columns of ``CorrelationRow`` and one column for each row: ``iou_gt``, then the
-    measures. A measure that is 1 - a predicted IoU is replaced by that IoU. The correlation with a
-    constant is NaN, and so are all correlations over a single object.
+    A table with the columns of ``CORRELATION_COLUMNS`` and one column for each row: ``iou_gt``,
+    then the measures. A measure that is 1 - a predicted IoU is replaced by that IoU. The
+    correlation with a constant is NaN, and so are all correlations over a single object.
     """
     for judged in masks:
         measures = judged.measures

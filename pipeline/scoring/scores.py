@@ -1,16 +1,13 @@
-"""Rows of the results: scores with their intervals, and points of curves.
+"""Scores with their keys and intervals, and the declaration of a statistic.
 
-Fields are the columns of the CSV files, in their order, and ``Annotated`` gives their meanings. A
-number without a unit is a fraction of 1.
+``Keys`` are columns of ``scores.csv``, and ``Annotated`` gives their meanings. A number without a
+unit is a fraction of 1.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import nan
-from typing import Annotated, Final, Literal
-
-import numpy as np
-from jaxtyping import Float
+from typing import Annotated, Any, Final, Literal
 
 Protocol = Annotated[str, "whether the best or the selected masks are judged"]
 TrainSplit = Annotated[str, "train split of the heads or the calibration; empty without"]
@@ -18,7 +15,6 @@ Task = Annotated[str, "the correction: `model`, `prompt`, `task` or `segmentatio
 Model = Annotated[str, "model of the judged masks"]
 Measure = Annotated[str, "the measure"]
 MeasureOrBound = Annotated[str, "the measure, or `oracle`, `worst` or `random`"]
-Points = Float[np.ndarray, "point"]
 
 
 LEVEL: Final = 0.95
@@ -32,9 +28,6 @@ class Interval:
     low: float
     high: float
 
-
-Bounds = Annotated[Interval, "95 % interval over images or videos"]
-"""Interval of the number in the field before it."""
 
 NO_INTERVAL: Final = Interval(nan, nan)
 
@@ -83,36 +76,16 @@ class Score:
     """The value of a statistic, with the keys that identify it and its interval."""
 
     keys: Keys
-    statistic: Annotated[str, "name of the statistic"]
-    value: Annotated[float, "its value"]
-    interval: Bounds = NO_INTERVAL
+    statistic: str
+    value: float
+    interval: Interval = NO_INTERVAL
 
-
-@dataclass(frozen=True)
-class Curve:
-    """Mean IoU against the corrected fraction; the most uncertain objects are corrected first."""
-
-    protocol: Protocol
-    train_split: TrainSplit
-    task: Task
-    model: Model
-    measure: MeasureOrBound
-    corrected_fraction: Annotated[Points, "share of the objects that is corrected"]
-    mean_iou: Annotated[Points, "mean IoU then"]
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Mean predicted and mean true IoU of the masks in a bin of a reliability diagram.
-
-    Bins are ordered by predicted IoU, and hold equal shares of the objects.
-    """
-
-    protocol: Protocol
-    train_split: TrainSplit
-    model: Model
-    measure: Measure
-    bin: Annotated[int, "from 0, by the predicted IoU"]
-    predicted_iou: Annotated[float, "mean predicted IoU"]
-    iou: Annotated[float, "mean true IoU"]
-    iou_interval: Bounds
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row of ``scores.csv``."""
+        return {
+            **vars(self.keys),
+            "statistic": self.statistic,
+            "value": self.value,
+            **vars(self.interval),
+        }

@@ -33,8 +33,6 @@ from storage.checkpoints.weights import FILE
 from storage.errors import ImageError
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
-from storage.outputs.csv_forms import RUNTIME, RuntimeRow, RuntimeSettings
-from storage.outputs.tables import as_frame
 from storage.rle import encode_rle
 from storage.split.cell_name import CellName
 from storage.split.object_table import ObjectTable
@@ -66,7 +64,7 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
         runs |= {(model, name): partial(method, *inputs) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
-    settings = RuntimeSettings(
+    return pd.DataFrame(runtime_rows(seconds)).assign(
         family=params.family,
         weights="random" if weights_record(params, models[0]) is None else FILE,
         heads="random",
@@ -76,7 +74,6 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
         image="drawn scene",
         repeats=n_repeats,
     )
-    return as_frame(RUNTIME, runtime_rows(seconds, settings))
 
 
 Run = TypeVar("Run")
@@ -108,8 +105,8 @@ def seconds_in_turns(
 
 
 def runtime_rows(
-    seconds: Mapping[tuple[str, str], Float[np.ndarray, "round"]], settings: RuntimeSettings
-) -> list[RuntimeRow]:
+    seconds: Mapping[tuple[str, str], Float[np.ndarray, "round"]],
+) -> list[dict[str, str | float]]:
     """Rows of the table ``RUNTIME``, one per model and method: medians over rounds with intervals.
 
     A ratio compares the time of a method with the time of the method ``sam`` in the same round: a
@@ -119,17 +116,12 @@ def runtime_rows(
     rows = []
     for (model, method), of_method in seconds.items():
         ratios = of_method / seconds[model, "sam"]
-        rows.append(
-            RuntimeRow(
-                model=model,
-                method=method,
-                seconds=float(np.median(of_method)),
-                seconds_interval=median_interval(of_method),
-                ratio=float(np.median(ratios)),
-                ratio_interval=median_interval(ratios),
-                settings=settings,
-            )
-        )
+        row: dict[str, str | float] = {"model": model, "method": method}
+        for name, values in (("seconds", of_method), ("ratio", ratios)):
+            interval = median_interval(values)
+            row |= {name: float(np.median(values)), f"{name}_low": interval.low}
+            row[f"{name}_high"] = interval.high
+        rows.append(row)
     return rows
 
 

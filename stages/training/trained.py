@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
 
 from pipeline.better_masks import best_fixed_cut
 from pipeline.heads.kinds import HeadKind, HeadSet
@@ -20,8 +21,8 @@ from stages.training.fit import FittedHeads, weights_by_fold
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
 from storage.head_files.guarantees import CHOICES, ERRORS, evidence_entry
-from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
-from storage.outputs.tables import blocks_as_frame, write_table
+from storage.outputs.csv_forms import LEARNING_CURVES
+from storage.outputs.tables import write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, isotonic_path, kind_dir
 from storage.split.split_cells import SplitCells
@@ -143,7 +144,7 @@ def write_heads(
             isotonic, split, *calibration, fixed_cuts=fixed_cuts_of(cells)
         )
         curves_file = folder / curves_path(split, kind).name
-        write_table(curves_file, LEARNING_CURVES, blocks_as_frame(curves))
+        write_table(curves_file, LEARNING_CURVES, curves)
 
 
 def packed_heads(cells: SplitCells, heads: Sequence[FinalHead]) -> head_file.HeadFile:
@@ -183,14 +184,16 @@ def fixed_cuts_of(cells: SplitCells) -> dict[str, float]:
     }
 
 
-def _curve(head_set: HeadSet, head: FinalHead) -> LearningCurve:
+def _curve(head_set: HeadSet, head: FinalHead) -> pd.DataFrame:
     trained = head.validated
-    return LearningCurve(
-        **head_set.card,
-        objective=head.objective,
-        epoch=np.arange(1, len(trained.train_mse) + 1),
-        train_mse=trained.train_mse,
-        validation_mse=trained.validation_mse,
+    return pd.DataFrame(
+        {
+            **head_set.card,
+            "objective": head.objective,
+            "epoch": np.arange(1, len(trained.train_mse) + 1),
+            "train_mse": trained.train_mse,
+            "validation_mse": trained.validation_mse,
+        }
     )
 
 

@@ -1,31 +1,15 @@
-"""Columns of the CSV files of results: by name, or as the fields of a frozen class of rows.
+"""Columns of the CSV files of results: by name, with their type and meaning.
 
-Writers, readers and the docs' table of columns follow from them, and from the classes of
-``pipeline.scoring.scores``. ``Annotated`` gives the meaning of a column. A field whose type is such
-a class stands for the columns of that class. An ``Interval`` named ``<column>_interval`` stands for
-``<column>_low`` and ``<column>_high``. Numbers without a unit are fractions of 1.
+Writers, readers and the docs' table of columns follow from them, and from the keys of scores in
+``pipeline.scoring.scores``. Numbers without a unit are fractions of 1.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from operator import attrgetter
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
-import numpy as np
-from jaxtyping import Int
-
-from pipeline.scoring.scores import (
-    Curve,
-    Interval,
-    Model,
-    Points,
-    Protocol,
-    ReliabilityBin,
-    Score,
-    Task,
-    TrainSplit,
-)
+from pipeline.scoring.scores import Keys, Measure, MeasureOrBound, Model, Protocol, Task, TrainSplit
 
 FLOAT_FORMAT: Final = "%.8g"
 """Default number format of a CSV file: one digit more than single precision has."""
@@ -34,10 +18,44 @@ RUNTIME_FORMAT: Final = "%.6g"
 """Number format of seconds and their ratios in the CSV file of the stage ``runtime``."""
 
 Columns = Mapping[str, Any]
-"""Columns of a table by name, with their type and meaning, as in the hints of a row class."""
+"""Columns of a table by name; ``Annotated`` gives the type and the meaning of each."""
 
-BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the rounds"]
 
+def _bounds(number: str, interval: str = "95 % interval over images or videos") -> Columns:
+    """Columns for the ends of the interval of the column ``number``."""
+    return {
+        f"{number}low": Annotated[float, f"lower end of the {interval}"],
+        f"{number}high": Annotated[float, f"upper end of the {interval}"],
+    }
+
+
+SCORE_COLUMNS: Final[Columns] = {
+    **get_type_hints(Keys, include_extras=True),
+    "statistic": Annotated[str, "name of the statistic"],
+    "value": Annotated[float, "its value"],
+    **_bounds(""),
+}
+
+CURVE_COLUMNS: Final[Columns] = {
+    "protocol": Protocol,
+    "train_split": TrainSplit,
+    "task": Task,
+    "model": Model,
+    "measure": MeasureOrBound,
+    "corrected_fraction": Annotated[float, "share of the objects that is corrected"],
+    "mean_iou": Annotated[float, "mean IoU then"],
+}
+
+RELIABILITY_COLUMNS: Final[Columns] = {
+    "protocol": Protocol,
+    "train_split": TrainSplit,
+    "model": Model,
+    "measure": Measure,
+    "bin": Annotated[int, "from 0, by the predicted IoU; bins hold equal shares of the objects"],
+    "predicted_iou": Annotated[float, "mean predicted IoU"],
+    "iou": Annotated[float, "mean true IoU"],
+    **_bounds("iou_"),
+}
 
 CORRELATION_COLUMNS: Final[Columns] = {
     "protocol": Protocol,
@@ -110,32 +128,28 @@ GALLERY_COLUMNS: Final[Columns] = {
 """One picture of the gallery: the object that it shows, and why the object was chosen."""
 
 
-@dataclass(frozen=True)
-class RuntimeSettings:
-    """Settings and machine that all rows of a runtime measurement share."""
+_OVER_ROUNDS: Final = "95 % interval of the median over the rounds"
 
-    family: Annotated[str, "family of the models"]
-    weights: Annotated[str, "`trained` or `random`, which takes the same time"]
-    heads: Annotated[str, "`random`; trained ones take the same time"]
-    precision: Annotated[str, "precision of the models"]
-    device: Annotated[str, "name of the processor or GPU"]
-    torch_threads: Annotated[int, "threads of PyTorch"]
-    image: Annotated[str, "`drawn scene`"]
-    repeats: Annotated[int, "rounds"]
-
-
-@dataclass(frozen=True)
-class RuntimeRow:
-    """Seconds of a click by one method with one model, and their ratio to the model alone."""
-
-    model: Annotated[str, "the model"]
-    method: Annotated[str, "`sam` alone, or with an entropy or heads"]
-    seconds: Annotated[float, "median over the rounds"]
-    seconds_interval: BoundsOfMedian
-    ratio: Annotated[float, "seconds by those of the model alone in the same round, their median"]
-    ratio_interval: BoundsOfMedian
-    settings: RuntimeSettings
-
+RUNTIME_COLUMNS: Final[Columns] = {
+    "model": Annotated[str, "the model"],
+    "method": Annotated[str, "`sam` alone, or with an entropy or heads"],
+    "seconds": Annotated[float, "median over the rounds"],
+    **_bounds("seconds_", _OVER_ROUNDS),
+    "ratio": Annotated[
+        float, "seconds by those of the model alone in the same round, their median"
+    ],
+    **_bounds("ratio_", _OVER_ROUNDS),
+    "family": Annotated[str, "family of the models"],
+    "weights": Annotated[str, "`trained` or `random`, which takes the same time"],
+    "heads": Annotated[str, "`random`; trained ones take the same time"],
+    "precision": Annotated[str, "precision of the models"],
+    "device": Annotated[str, "name of the processor or GPU"],
+    "torch_threads": Annotated[int, "threads of PyTorch"],
+    "image": Annotated[str, "`drawn scene`"],
+    "repeats": Annotated[int, "rounds"],
+}
+"""Seconds of a click by one method with one model, and their ratio to the model alone; then the
+settings and the machine, which are the same in all rows."""
 
 TRIAL_COLUMNS: Final[Columns] = {
     "rank": Annotated[int, "1 is the best"],
@@ -148,39 +162,48 @@ TRIAL_COLUMNS: Final[Columns] = {
 """Hyperparameters that ``tune`` tried for a head, and their error (the paper's Table 8)."""
 
 
+LEARNING_COLUMNS: Final[Columns] = {
+    "protocol": Annotated[str, "protocol whose targets the head learns"],
+    "tokens": Annotated[str, "tokens that it reads"],
+    "kind": Annotated[str, "kind of heads"],
+    "objective": Annotated[str, "objective of the head"],
+    "epoch": Annotated[int, "from 1"],
+    "train_mse": Annotated[float, "mean squared error, each row scored before it is learned from"],
+    "validation_mse": Annotated[float, "mean squared error on the other images"],
+}
+"""Errors of one head, trained with the first seed, in one epoch on 80 % of the images."""
+
+
 @dataclass(frozen=True)
-class LearningCurve:
-    """Errors of one head, trained with the first seed, in each epoch on 80 % of the images.
+class Column:
+    """A column of a CSV file: its name, type and meaning."""
 
-    A block of rows: ``epoch`` and the errors are arrays, other fields are the same in every row.
-    """
-
-    protocol: Annotated[str, "protocol whose targets the head learns"]
-    tokens: Annotated[str, "tokens that it reads"]
-    kind: Annotated[str, "kind of heads"]
-    objective: Annotated[str, "objective of the head"]
-    epoch: Annotated[Int[np.ndarray, "point"], "from 1"]
-    train_mse: Annotated[Points, "mean squared error, each row scored before it is learned from"]
-    validation_mse: Annotated[Points, "mean squared error on the other images"]
+    name: str
+    kind: type
+    """Type of the column's values: ``str``, ``int`` or ``float``."""
+    meaning: str
 
 
 @dataclass(frozen=True)
 class Table:
     """Declares a CSV file: its columns, further columns and the number format."""
 
-    row: type | Columns
-    """Columns, or the class of a row or, if the fields of the class are arrays, of a block."""
+    hints: Columns
     meaning: str = ""
-    """Sentence on a row; by default, the first line of the docstring of its class."""
+    """Sentence on a row."""
     more: str = ""
     """Meaning of further numeric columns, whose names depend on what was evaluated."""
     number_format: str | None = FLOAT_FORMAT
     """Format of floats; None writes every digit that a number needs."""
 
     @cached_property
-    def declared(self) -> "tuple[Column, ...]":
+    def declared(self) -> tuple[Column, ...]:
         """The declared columns, in their order; the columns of ``more`` are left out."""
-        return columns_of(self.row)
+        hints = {name: get_args(hint) for name, hint in self.hints.items()}
+        return tuple(
+            Column(name, kind if kind in {str, int} else float, meaning)
+            for name, (kind, meaning) in hints.items()
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -189,14 +212,17 @@ class Table:
 
 
 SPLIT_TABLES: Final[Mapping[str, Table]] = {
-    "scores": Table(Score),
-    "curves": Table(Curve),
+    "scores": Table(
+        SCORE_COLUMNS,
+        "The value of a statistic, with the keys that identify it and its interval.",
+    ),
+    "curves": Table(CURVE_COLUMNS),
     "correlation": Table(
         CORRELATION_COLUMNS,
         "Pearson correlations of one measure, or of the true IoU, over the objects of one model.",
         more="one for each `row`",
     ),
-    "reliability": Table(ReliabilityBin),
+    "reliability": Table(RELIABILITY_COLUMNS),
     "objects": Table(
         OBJECT_COLUMNS,
         "IoUs, SamScore and measures of one object under one model, for the judged proposal.",
@@ -212,51 +238,6 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
 
 RANKING: Final = Table(RANKING_COLUMNS, more="the measures that rank the gallery")
 GALLERY: Final = Table(GALLERY_COLUMNS)
-RUNTIME: Final = Table(RuntimeRow, number_format=RUNTIME_FORMAT)
+RUNTIME: Final = Table(RUNTIME_COLUMNS, number_format=RUNTIME_FORMAT)
 TRIALS: Final = Table(TRIAL_COLUMNS, number_format=None)
-LEARNING_CURVES: Final = Table(LearningCurve, number_format=None)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a CSV file: its name, type and meaning."""
-
-    name: str
-    kind: type
-    """Type of the column's values: ``str``, ``int`` or ``float``."""
-    meaning: str
-    path: str
-    """Dotted path of attributes from a row to the column's value."""
-
-
-def columns_of(row: type | Columns) -> tuple[Column, ...]:
-    """Columns by name, or of the fields of a row class; see the docstring of this module."""
-    hints = get_type_hints(row, include_extras=True) if isinstance(row, type) else row
-    return tuple(column for name, hint in hints.items() for column in _columns(name, hint))
-
-
-def _columns(name: str, hint: Any) -> Iterator[Column]:  # noqa: ANN401 - any hint
-    if get_origin(hint) is not Annotated:
-        yield from (replace(column, path=f"{name}.{column.path}") for column in columns_of(hint))
-        return
-    kind, meaning = get_args(hint)
-    if kind is Interval:
-        for end, which in (("low", "lower"), ("high", "upper")):
-            column = name.removesuffix("interval") + end
-            yield Column(column, float, f"{which} end of the {meaning}", f"{name}.{end}")
-    else:
-        yield Column(name, kind if kind in {str, int} else float, meaning, name)
-
-
-def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of the classes
-    """Convert a row, or a block of rows, to a mapping from column names to values."""
-    row_class: type = type(row)
-    names, read_values = _reader(row_class)
-    return dict(zip(names, read_values(row), strict=True))
-
-
-@cache  # a split has tens of thousands of scores
-def _reader(row: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Names of the columns of a row class, and a function that reads their values from a row."""
-    columns = columns_of(row)
-    return tuple(column.name for column in columns), attrgetter(*(c.path for c in columns))
+LEARNING_CURVES: Final = Table(LEARNING_COLUMNS, number_format=None)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from storage.folders import whole_file
-from storage.outputs.csv_forms import Table, record
+from storage.outputs.csv_forms import Table
 from storage.outputs.records import check_holds
 
 BLOCK_ROWS: Final = 4096
@@ -24,16 +24,6 @@ EMPTY: Final = [""]
 
 Frames = pd.DataFrame | Iterable[pd.DataFrame]
 """Rows of a table, or an iterable of blocks of rows with the same columns."""
-
-
-def as_frame(table: Table, rows: Iterable[object]) -> pd.DataFrame:
-    """Convert instances of a row class to a data frame; without rows, it has the columns alone."""
-    return pd.DataFrame([record(row) for row in rows], columns=list(table.columns))
-
-
-def blocks_as_frame(blocks: Iterable[object]) -> pd.DataFrame:
-    """Convert blocks of rows (instances whose fields are arrays), one at least, to a data frame."""
-    return pd.concat([pd.DataFrame(record(block)) for block in blocks], ignore_index=True)
 
 
 def read_table(path: Path, table: Table, only: Collection[str] | None = None) -> pd.DataFrame:

@@ -251,13 +251,13 @@ def test_curves_show_the_bounds_and_every_measure_of_the_default_model(
     for protocol, task in product(PROTOCOLS, TASKS):
         model, judged = default_model(task, SOME_MODELS), judged_proposal(protocol, task)
         names = [
-            (curve.train_split, curve.measure)
+            (curve["train_split"][0], curve["measure"][0])
             for curve in shown
-            if (curve.protocol, curve.task, curve.model) == (protocol, task, model)
+            if (*curve.loc[0, ["protocol", "task", "model"]],) == (protocol, task, model)
         ]
         measures = JudgedMasks(protocol, judged, model, models[model]).measures
         assert names == [*(("", bound) for bound in BOUNDS), *measures]
-    assert all(len(curve.corrected_fraction) == len(curve.mean_iou) == 11 for curve in shown)
+    assert {len(curve) for curve in shown} == {11}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

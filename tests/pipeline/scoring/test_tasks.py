@@ -54,7 +54,7 @@ def test_of_a_single_model_there_is_no_model_task(models: Mapping[str, ModelScor
     one = {"small": models["small"]}
     assert set(corrections(ious_of(one), "small", "best")) == set(TASKS) - {"model"}
     shown = curves(ious_of(one), judged_masks(one), 3)
-    assert {curve.task for curve in shown} == set(TASKS) - {"model"}
+    assert {task for curve in shown for task in curve["task"]} == set(TASKS) - {"model"}
 
 
 def test_of_some_models_the_smallest_gives_way_to_the_largest(

@@ -126,11 +126,11 @@ def test_bins_are_those_whose_distance_the_error_is(
         if score.statistic == "calibration_error"
     }
     bins = list(reliability_bins(masks, RESAMPLES))
-    is_inside = [row.iou_interval.low <= row.iou <= row.iou_interval.high for row in bins]
+    is_inside = [row["iou_low"] <= row["iou"] <= row["iou_high"] for row in bins]
     assert np.mean(is_inside) > 0.95
     gaps: dict[tuple[str, str, str, str], list[float]] = {}
     for row in bins:
-        key = (row.protocol, row.train_split, row.model, row.measure)
-        assert row.bin == len(gaps.setdefault(key, []))
-        gaps[key].append(abs(row.predicted_iou - row.iou))
+        key = (row["protocol"], row["train_split"], row["model"], row["measure"])
+        assert row["bin"] == len(gaps.setdefault(key, []))
+        gaps[key].append(abs(row["predicted_iou"] - row["iou"]))
     assert {key: pytest.approx(np.mean(gap)) for key, gap in gaps.items()} == errors
