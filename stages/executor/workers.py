@@ -74,7 +74,7 @@ def dask_executor(params: ExecutorParams, name: str, *, uses_gpu: bool) -> Itera
         stack.enter_context(config.set(CONFIG))
         where, look_for = _scheduler(params, name, stack, gpus, uses_gpu=uses_gpu)
         client = Client(where, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
-        stack.callback(client.close, TIMEOUT_S)
+        stack.callback(_close, client)
         if params.dashboard:
             _print_pages(client, is_own=params.kind != "address")
         mark = stack.enter_context(passing_folder(WORK / "workers"))
@@ -158,9 +158,19 @@ def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            forget = client.scheduler.unregister_worker_plugin  # type: ignore[union-attr]
-            client.sync(forget, name=plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+        if client.status == "running":  # not if the scheduler is gone
+            with suppress(OSError):
+                forget = client.scheduler.unregister_worker_plugin  # type: ignore[union-attr]
+                client.sync(forget, name=plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+
+
+def _close(client: Client) -> None:
+    """Close a client. A lost scheduler makes Dask close it, too, at the same time perhaps.
+
+    Dask then raises a ``RuntimeError``: it gives up each connection that it is making twice.
+    """
+    with suppress(RuntimeError):
+        client.close(TIMEOUT_S)  # type: ignore[no-untyped-call]
 
 
 def _run(watch: Watch, n_least: int, tasks: Iterable[Task[T]]) -> Iterator[Done[T] | Failure]:

@@ -18,7 +18,7 @@ from unittest.mock import Mock
 
 import pytest
 import requests
-from distributed import KilledWorker
+from distributed import Client, KilledWorker
 
 from stages.executor import workers
 from stages.executor.executors import executor_of
@@ -28,6 +28,7 @@ from stages.program.stopping import naming_extras
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
+from tests.fixtures.dask_daemons import running_scheduler
 from tests.fixtures.driven import PATIENCE_S, driven, listens_to
 from tests.fixtures.slurm import wait_until
 
@@ -87,6 +88,26 @@ def test_the_address_of_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(workers, "_kind_at", kind_at)
     with pytest.raises(ConnectionError, match=r"got a Worker from tcp://h:1$"):
         workers.check_scheduler("tcp://h:1")
+
+
+def test_a_lost_scheduler_is_named_though_dask_closes_the_client_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    close = Client.close
+
+    def close_too(client: Client, timeout: float) -> None:
+        """Where Dask closes a connection at the same time, asyncio refuses to end it again."""
+        close(client, timeout)  # type: ignore[no-untyped-call]
+        message = "Cannot change state of expiring Timeout"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Client, "close", close_too)
+    with (
+        running_scheduler(tmp_path) as (_, address),
+        pytest.raises(ConnectionError, match="must stay up"),
+        executor_of(ExecutorParams(kind="address", address=address)),
+    ):
+        raise ConnectionError("the scheduler of the workers must stay up, got no answer")
 
 
 @pytest.mark.parametrize(("params", "n_threads"), KINDS)
