@@ -89,7 +89,9 @@ class Work:
         split, pool = ShardedTable(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
         batches = {"encoder_batch": 1, "decoder_batch": self.batch}
         signature = full_signature(
-            {"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS, "view": "identity"} | batches
+            {"family": self.family, "prompts": PROMPTS, "view": "identity"}
+            | {"shard_objects": SHARD_OBJECTS}
+            | batches
         )
         sizes = {
             "channel": known.n_channels,

@@ -95,7 +95,7 @@ def test_the_choice_of_a_mask_costs_little(benchmark: BenchmarkFixture, family: 
     plain, choosing = predictor_of(family, "tiny"), predictor_of(family, "tiny")
     plain.heads = replace(plain.heads, choices=())
     choosing.heads = replace(choosing.heads, choices=(CHOICE_GAIN,))
-    click = (np.array([[120.0, 80.5]]), np.array([1]))
+    click = (np.array([[80.0, 120.0]]), np.array([1]))
     choice = choosing.predict_uncertainty(*click).choice
     assert choice is not None
     assert choice.cut != CUT  # a mask that must be made
