@@ -87,12 +87,9 @@ class Work:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         sam, known = self.sam, FAMILIES[self.family]
         split, pool = ShardedTable(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
+        of_cell: dict[str, object] = {"family": self.family, "prompts": PROMPTS, "view": "identity"}
         batches = {"encoder_batch": 1, "decoder_batch": self.batch}
-        signature = full_signature(
-            {"family": self.family, "prompts": PROMPTS, "view": "identity"}
-            | {"shard_objects": SHARD_OBJECTS}
-            | batches
-        )
+        signature = full_signature(of_cell | {"shard_objects": SHARD_OBJECTS} | batches)
         sizes = {
             "channel": known.n_channels,
             "encoder_channel": known.n_encoder_channels,
