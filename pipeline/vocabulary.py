@@ -6,6 +6,9 @@ from typing import Final
 SINGLE_CLICKS: Final = ("center", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
 """X_p of the paper: prompt sets of one click, in the order of ``point_px``."""
 
+DRAWN_CLICK: Final = SINGLE_CLICKS[1]
+"""A click that is drawn uniformly from its object; the first, ``center``, lies in the middle."""
+
 PROMPTS: Final = (*SINGLE_CLICKS, "refined")
 """Prompt sets of the method; ``refined`` (x_p*) is all eight clicks together."""
 

@@ -22,7 +22,9 @@ from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.people import People, people_scores
+from pipeline.scoring.people import People, drawn_scores, people_scores
+from pipeline.scoring.scores import Score
+from pipeline.vocabulary import DRAWN_CLICK, SINGLE_CLICKS
 from stages.executor.tasks import in_threads
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
@@ -38,6 +40,7 @@ from stages.split_predictions import (
     object_columns,
     predicted_of_largest,
     read_split_heads,
+    scores_of_drawn_click,
 )
 from stages.training.data import group_index, learned_from
 from storage.errors import faults_of
@@ -56,7 +59,7 @@ def main(split: str) -> None:
     heads = _read_heads(cells, params)
     entropy = read_entropies(cells)
     models = model_scores(cells, entropy, heads)
-    people = None if cells.table.person_rle is None else _read_people(split, params)
+    people = _read_people(split, params) if cells.table.segments_of_persons else {}
     settings = params.evaluate
     resamples = resample_groups(group_index(cells.table), settings.n_resamples, settings.seed)
     run = {
@@ -70,7 +73,13 @@ def main(split: str) -> None:
     }
     with faults_of(split):
         tables = {
-            "scores": _scores(cells, entropy, heads, models, people, resamples),
+            "scores": pd.DataFrame(
+                score.row
+                for score in chain(
+                    _scores(cells, entropy, heads, models, resamples),
+                    _scores_of_people(cells, entropy, heads, models, people, resamples),
+                )
+            ),
             "annotations": doubted_annotations(cells, heads, resamples.group),
             **_tables_of_measures(cells, models, resamples, settings.n_curve_points),
         }
@@ -101,7 +110,7 @@ def _read_heads(cells: SplitCells, params: Params) -> SplitHeads:
     )
 
 
-def _read_people(split: str, params: Params) -> People:
+def _read_people(split: str, params: Params) -> dict[str, People]:
     # Imported here: its numba takes a second, and few splits have several persons.
     from stages.people_segments import read_people  # noqa: PLC0415
 
@@ -113,10 +122,9 @@ def _scores(
     entropy: xarray.Dataset,
     heads: SplitHeads,
     models: Mapping[str, ModelScores],
-    people: People | None,
     resamples: Resamples,
-) -> pd.DataFrame:
-    """Make the table ``scores``: the statistics of all measures, masks and guarantees of a split.
+) -> Iterator[Score]:
+    """Yield the statistics of all measures, masks and guarantees of a split.
 
     The progress bar counts the measures twice: for the AUC, then for the other statistics.
     """
@@ -142,9 +150,24 @@ def _scores(
                 resamples,
             ),
             better_mask_scores(mask_ious(cells, entropy, heads), resamples),
-            people_scores(trained, people, resamples),
         )
-        return pd.DataFrame([score.row for score in scores(measured, resamples.n_groups)])
+        yield from scores(measured, resamples.n_groups)
+
+
+def _scores_of_people(
+    cells: SplitCells,
+    entropy: xarray.Dataset,
+    heads: SplitHeads,
+    models: Mapping[str, ModelScores],
+    people: Mapping[str, People],
+    resamples: Resamples,
+) -> Iterator[Score]:
+    """Yield how masks and measures compare with people's segments, if a split has several."""
+    first, drawn = (people.get(click) for click in (SINGLE_CLICKS[0], DRAWN_CLICK))
+    yield from people_scores(tasks.trained_masks(models), first, resamples)
+    if drawn is not None:
+        of_drawn = scores_of_drawn_click(cells, entropy, heads, drawn)
+        yield from drawn_scores(of_drawn, drawn, resamples)
 
 
 def _tables_of_measures(

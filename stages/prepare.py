@@ -13,6 +13,7 @@ from jaxtyping import Int32, Shaped
 
 from pipeline.prompts import measure_objects
 from pipeline.seeds import derive_seed
+from pipeline.vocabulary import SINGLE_CLICKS
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import ahead, counting, progress
 from stages.settings.blocks import PrepareParams, Split
@@ -26,7 +27,7 @@ from storage.images.image_files import is_confirmed
 from storage.images.videos import SplitImages
 from storage.paths import HEADS, objects_path
 from storage.rle import decode_rle, smallest_around
-from storage.split.object_table import ObjectTable, write_objects
+from storage.split.object_table import PERSON_ARRAYS, ObjectTable, write_objects
 
 
 @stage_main
@@ -96,6 +97,11 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         truth = measure_objects(masks)
     annotators = [item.annotator for item in objects if item.annotator is not None]
     persons = {person for segments in records.segments for person, _ in segments}
+    around = {
+        name: _around_clicks(records, truth.point_px[:, SINGLE_CLICKS.index(click)])
+        for click, name in PERSON_ARRAYS.items()
+        if len(persons) > 1
+    }
     return ObjectTable(
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),
@@ -108,7 +114,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         box_px=truth.box_px,
         point_px=truth.point_px,
         annotator=np.array(annotators, np.int32) if annotators else None,
-        person_rle=_around_clicks(records, truth.point_px[:, 0]) if len(persons) > 1 else None,
+        **around,
     )
 
 

@@ -21,7 +21,15 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
+from pipeline.scoring.people import People
+from pipeline.vocabulary import (
+    DRAWN_CLICK,
+    JUDGED,
+    N_PROPOSALS,
+    SINGLE_CLICKS,
+    TRAIN_PROMPTS,
+    USED,
+)
 from stages.training.choices import expected_iou_at_cut
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
 from storage.head_files.guarantees import CHOICES, ERRORS, offered_choice
@@ -110,7 +118,36 @@ def model_scores(
                 judged: _arrays(entropy, names, model, judged) | stable_score(cell, judged)
                 for judged in JUDGED
             },
-            _calibrated(model, proposals[model], heads) | _predictions(cell, heads),
+            _calibrated(model, proposals[model], heads) | _predictions(cell, heads.files),
+            proposals[tasks.shown_model(cells.models)],
+            cells.models,
+        )
+        for model, cell in cells.identity.items()
+    }
+
+
+def scores_of_drawn_click(
+    cells: SplitCells, entropy: xarray.Dataset, heads: SplitHeads, people: People
+) -> dict[str, ModelScores]:
+    """Scores of the masks that answer ``DRAWN_CLICK``, by model, which ``FOLLOWED`` read."""
+    of_users = {
+        (head_set, name): file
+        for (head_set, name), file in heads.files.items()
+        if (head_set.protocol, head_set.tokens, head_set.seed) == (USED, USED, None)
+    }
+    proposals = {model: cell.proposals(DRAWN_CLICK) for model, cell in cells.identity.items()}
+    return {
+        model: ModelScores(
+            proposals[model],
+            {
+                USED: {
+                    # H_Xp is about all eight clicks, whichever is at hand.
+                    **_arrays(entropy, ["h_xp"], model, USED),
+                    **people.entropies[model],
+                    **stable_score(cell, USED, DRAWN_CLICK),
+                }
+            },
+            _predictions(cell, of_users, DRAWN_CLICK),
             proposals[tasks.shown_model(cells.models)],
             cells.models,
         )
@@ -184,13 +221,15 @@ def _ious_of_cuts(cell: OpenCell, heads: SplitHeads) -> MaskIous:
     )
 
 
-def _predictions(cell: OpenCell, heads: SplitHeads) -> dict[HeadsOfSplit, Predictions]:
-    """Predictions of heads from the tokens of ``center``."""
-    weights = {key: file.weights for key, file in heads.files.items()}
+def _predictions(
+    cell: OpenCell, heads: Mapping[HeadsOfSplit, HeadFile], prompt: str = TRAIN_PROMPTS[0]
+) -> dict[HeadsOfSplit, Predictions]:
+    """Predictions of heads from the tokens of a prompt set."""
+    weights = {key: file.weights for key, file in heads.items()}
     if not weights:  # the tokens are most of the store
         return {}
     blocks = []
-    for block in cell.blocks("center", INPUT_ARRAYS):
+    for block in cell.blocks(prompt, INPUT_ARRAYS):
         inputs = {head_set: set_inputs(block, head_set) for head_set, _ in weights}
         blocks.append({key: predict(of_key, inputs[key[0]]) for key, of_key in weights.items()})
     return {

@@ -1,19 +1,19 @@
 """Compares measures and masks with how several persons divided the same image."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values, judged_proposals
 from pipeline.scoring import bootstrap
 from pipeline.scoring.corrections import aucs_by_draw
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BASELINE
-from pipeline.scoring.scores import Keys, Statistic
+from pipeline.scoring.scores import Keys, Score, Statistic
 from pipeline.scoring.tasks import Correction, JudgedMasks
 from pipeline.vocabulary import JUDGED, USED
 
@@ -47,7 +47,18 @@ Each combination is tested for every model, and Holm's procedure takes all tests
 was written down before people's segments were compared with these models on the test photographs.
 """
 
-PEOPLE: Final = (
+FOLLOWED: Final = (
+    *(BASELINE, "stable_score", "usam_ours"),
+    *(name for task, peers in TASK_AMBIGUITY.items() for name in (task, *peers)),
+)
+"""Measures whose correlations with disagreement are drawn, and told of drawn clicks."""
+
+DRAWN: Final[Mapping[str, str]] = {
+    f"people_{name}": f"drawn_{name}" for name in ("agreement", "rank", "rank_area", "margin")
+} | {f"truth_iou_{name}": f"drawn_iou_{name}" for name in TRUTHS}
+"""Statistics that are told of drawn clicks, too, and their names there."""
+
+_OF_FIRST_CLICKS: Final = (
     Statistic("people_agreement", "agreement", "mean IoU of two persons' segments around a click"),
     *(
         Statistic(f"truth_iou_{name}", f"IoU, {name.replace('_', ' ')}", f"mean IoU with {meaning}")
@@ -86,6 +97,20 @@ PEOPLE: Final = (
     ),
 )
 
+PEOPLE: Final = (
+    *_OF_FIRST_CLICKS,
+    *(
+        replace(
+            statistic,
+            name=DRAWN[statistic.name],
+            symbol=f"{statistic.symbol}, drawn clicks",
+            meaning=f"`{statistic.name}` of clicks that stand for the pixels of the images",
+        )
+        for statistic in _OF_FIRST_CLICKS
+        if statistic.name in DRAWN
+    ),
+)
+
 PERSON: Final = "person"
 """Name of the masks of persons, who stand in the model's place."""
 
@@ -121,6 +146,10 @@ class People:
     """The person whose segment is the annotation at hand."""
     mask_iou: Mapping[str, Float[np.ndarray, "object proposal person"]]
     """IoU of each proposal with each segment, by model, at the size of the mask codes."""
+    weight: Values
+    """How much each click counts: 1, or its share of the image that it stands for."""
+    entropies: Mapping[str, Mapping[str, Values]]
+    """Entropies of the masks that answer the click, by model, then by name."""
 
     @cached_property
     def agreement(self) -> Values:
@@ -134,9 +163,10 @@ class People:
         return _mean(np.log(self.area))
 
     def of(self, is_there: Bool[np.ndarray, "click"]) -> "People":
-        """Keep some of the clicks."""
+        """Keep some of the clicks, without entropies."""
         ious = {model: iou[is_there] for model, iou in self.mask_iou.items()}
-        return People(self.pair_iou[is_there], self.area[is_there], self.hand[is_there], ious)
+        arrays = (self.pair_iou[is_there], self.area[is_there], self.hand[is_there])
+        return People(*arrays, ious, self.weight[is_there], {})
 
     def truths(self, iou: Float[np.ndarray, "object person"]) -> dict[str, Values]:
         """IoU under each of ``TRUTHS``, from a mask's IoU with each person's segment."""
@@ -172,19 +202,54 @@ def _mean(values: Float[np.ndarray, "object column"]) -> Values:
 
 def people_scores(
     masks: Iterable[JudgedMasks], people: People | None, resamples: bootstrap.Resamples
-) -> Iterator[bootstrap.Measured]:
-    """Yield the statistics ``PEOPLE`` of selected masks; none without several persons.
+) -> Iterator[Score]:
+    """Yield scores of selected masks of the first clicks; none without several persons.
 
     ``masks`` are those of ``trained_masks``. Clicks around which fewer than two persons have a
-    segment are left out.
+    segment are left out, and images without others: intervals are for the number of images left.
     """
     if people is None or np.isnan(people.agreement).all():
         return
     is_there = ~np.isnan(people.agreement)
     people, resamples = people.of(is_there), resamples.of(is_there)
-    agreement = bootstrap.resampled_means(people.agreement[:, np.newaxis], resamples)[:, 0]
-    yield Keys(protocol=USED), {"people_agreement": agreement}
-    yield Keys(protocol=USED, choice=PERSON), _mean_ious(people.of_person, resamples)
+    agreement = weighted_means(people.agreement[:, np.newaxis], people.weight, resamples)[:, 0]
+    measured = [(Keys(protocol=USED), {"people_agreement": agreement})]
+    yield from bootstrap.scores(measured, resamples.n_groups)
+    yield from _scores_of_persons(people, resamples)
+    yield from bootstrap.scores(_of_masks(masks, people, is_there, resamples), resamples.n_groups)
+
+
+def drawn_scores(
+    models: Mapping[str, ModelScores], people: People | None, resamples: bootstrap.Resamples
+) -> Iterator[Score]:
+    """Yield the scores ``DRAWN`` of drawn clicks, from the scores of the models' answers to them.
+
+    Measures are ``FOLLOWED``, and heads those of the first seed.
+    """
+    masks = [JudgedMasks(USED, USED, model, models[model], measured=FOLLOWED) for model in models]
+    for score in people_scores(masks, people, resamples):
+        if score.statistic in DRAWN:
+            yield replace(score, statistic=DRAWN[score.statistic])
+
+
+def _scores_of_persons(people: People, resamples: bootstrap.Resamples) -> Iterator[Score]:
+    """Yield the mean IoU of a person in the model's place under each truth that a click has."""
+    for truth, iou in people.of_person.items():
+        has_truth = ~np.isnan(iou)
+        if has_truth.any():
+            with_truth, weight = resamples.of(has_truth), people.weight[has_truth]
+            mean = weighted_means(iou[has_truth, np.newaxis], weight, with_truth)[:, 0]
+            measured = [(Keys(protocol=USED, choice=PERSON), {f"truth_iou_{truth}": mean})]
+            yield from bootstrap.scores(measured, with_truth.n_groups)
+
+
+def _of_masks(
+    masks: Iterable[JudgedMasks],
+    people: People,
+    is_there: Bool[np.ndarray, "click"],
+    resamples: bootstrap.Resamples,
+) -> Iterator[bootstrap.Measured]:
+    """Yield the statistics of selected masks; ``people`` and ``resamples`` are of clicks there."""
     stable: dict[str, Values] = {}
     for judged in masks:
         if (judged.protocol, judged.judged) != (USED, USED):
@@ -192,7 +257,7 @@ def people_scores(
         measures = {key: values[is_there] for key, values in judged.measures.items()}
         ious = _judged_ious(judged, people, is_there)
         if judged.seed is None:
-            yield from _scores_of_masks(judged.model, ious, resamples)
+            yield from _scores_of_masks(judged.model, ious, people.weight, resamples)
             stable |= {judged.model: measures[STABLE]} if STABLE in measures else {}
         compared = stable.get(judged.model)
         margins = {} if compared is None else _margins(measures, compared, ious[USED], resamples)
@@ -214,10 +279,13 @@ def _judged_ious(
 
 
 def _scores_of_masks(
-    model: str, ious: Mapping[str, Mapping[str, Values]], resamples: bootstrap.Resamples
+    model: str,
+    ious: Mapping[str, Mapping[str, Values]],
+    weight: Values,
+    resamples: bootstrap.Resamples,
 ) -> Iterator[bootstrap.Measured]:
     """Yield the mean IoU of both proposals under each truth, and the rise from one to the other."""
-    means = {name: _mean_ious(of_name, resamples) for name, of_name in ious.items()}
+    means = {name: _mean_ious(of_name, weight, resamples) for name, of_name in ious.items()}
     for name, statistics in means.items():
         yield Keys(protocol=USED, model=model, choice=name), statistics
     drawn, nearest = (
@@ -229,14 +297,21 @@ def _scores_of_masks(
 
 
 def _mean_ious(
-    ious: Mapping[str, Values], resamples: bootstrap.Resamples
-) -> dict[str, bootstrap.Resampled]:
-    """Mean IoU under each truth, over the clicks that have this truth; NaN where no click has."""
+    ious: Mapping[str, Values], weight: Values, resamples: bootstrap.Resamples
+) -> Statistics:
+    """Mean IoU under each truth; of two persons or more, a mask has all truths."""
     columns = np.stack([ious[name] for name in TRUTHS], axis=1)
-    exists = ~np.isnan(columns)
-    n = resamples.sums(exists.astype(np.float64))
-    means = resamples.sums(np.where(exists, columns, 0)) / np.where(n > 0, n, np.nan)
+    means = weighted_means(columns, weight, resamples)
     return {f"truth_iou_{name}": mean for name, mean in zip(TRUTHS, means.T, strict=True)}
+
+
+def weighted_means(
+    columns: Float[np.ndarray, "object column"], weight: Values, resamples: bootstrap.Resamples
+) -> Float[np.ndarray, "draw column"]:
+    """Mean of each column over the objects of each draw; ``weight`` says what each counts."""
+    sums = resamples.sums(np.column_stack([columns * weight[:, np.newaxis], weight]))
+    means: Float[np.ndarray, "draw column"] = sums[:, :-1] / sums[:, -1:]
+    return means
 
 
 def rank_statistics(
@@ -246,13 +321,14 @@ def rank_statistics(
 
     Ranks are those of all clicks: a resample does not rank again.
     """
-    disagreement, area = _ranked(-people.agreement), _ranked(people.log_area)
-    of_area = pearson(disagreement, area, resamples)
-    ranks = {key: _ranked(values) for key, values in measures.items()}
-    rank = {key: pearson(values, disagreement, resamples) for key, values in ranks.items()}
+    weight = people.weight
+    disagreement, area = _ranked(-people.agreement, weight), _ranked(people.log_area, weight)
+    of_area = pearson(disagreement, area, weight, resamples)
+    ranks = {key: _ranked(values, weight) for key, values in measures.items()}
+    rank = {key: pearson(values, disagreement, weight, resamples) for key, values in ranks.items()}
     by_measure = {}
     for (train_split, name), values in ranks.items():
-        rho, with_area = rank[train_split, name], pearson(values, area, resamples)
+        rho, with_area = rank[train_split, name], pearson(values, area, weight, resamples)
         unexplained = (1 - with_area**2) * (1 - of_area**2)
         unexplained = np.where(unexplained > NO_SPREAD, unexplained, np.nan)
         statistics = {
@@ -267,12 +343,14 @@ def rank_statistics(
     return by_measure
 
 
-def pearson(x: Values, y: Values, resamples: bootstrap.Resamples) -> bootstrap.Resampled:
-    """Pearson correlation of x and y in each draw; NaN if x or y is constant there."""
+def pearson(
+    x: Values, y: Values, weight: Values, resamples: bootstrap.Resamples
+) -> bootstrap.Resampled:
+    """Weighted Pearson correlation of x and y in each draw; NaN if x or y is constant there."""
     # Centre x and y first, so that the moments lose no digits.
-    x, y = x - x.mean(), y - y.mean()
+    x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
-    mean_x, mean_y, xx, yy, xy = bootstrap.resampled_means(columns, resamples).T
+    mean_x, mean_y, xx, yy, xy = weighted_means(columns, weight, resamples).T
     spread = (xx - mean_x**2) * (yy - mean_y**2)
     # A spread this small is a rounding error.
     spread = np.where(spread > NO_SPREAD * np.mean(x * x) * np.mean(y * y), spread, np.nan)
@@ -304,8 +382,11 @@ def _margins(
     return {key: _with_p(of_key, key[1], resamples) for key, of_key in margins.items()}
 
 
-def _ranked(values: Values) -> Values:
-    ranks: Values = pd.Series(values).rank().to_numpy()
+def _ranked(values: Values, weight: Values) -> Values:
+    """Weight of the lower values, and half of that of equal ones: ranks less 1/2 if all weigh 1."""
+    _, place = np.unique(values, return_inverse=True)
+    of_value = np.bincount(place, weight)
+    ranks: Values = (np.cumsum(of_value) - of_value / 2)[place]
     return ranks
 
 

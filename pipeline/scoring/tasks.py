@@ -1,6 +1,6 @@
 """The four corrections that a measure should predict, and all measures of the judged masks."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pipeline.heads.kinds import ISOTONIC, HeadSet
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence, HeadsOfSplit, ModelScores
-from pipeline.scoring.measures import BASELINE, MEASURES
+from pipeline.scoring.measures import BASELINE, BY_NAME, MEASURES
 from pipeline.scoring.scores import Keys
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
@@ -119,6 +119,8 @@ class JudgedMasks:
     seed: int | None = None
     """Seed of the heads' training if it is not the first; then 1 - SamScore is the only measure
     without heads."""
+    measured: Collection[str] = tuple(BY_NAME)
+    """Names of the measures to compute, as far as they are known."""
 
     def keys(self, train_split: str, measure: str, **more: Any) -> Keys:  # noqa: ANN401 - of keys
         """Keys of a score of one measure of these masks, with further keys if given."""
@@ -156,7 +158,7 @@ class JudgedMasks:
         evidence = Evidence(
             self.model, self.judged, self.scores, from_best_tokens=self._from_best_tokens("", None)
         )
-        untrained = measures_of(evidence)
+        untrained = measures_of(evidence, self.measured)
         measures = {
             ("", "", name): value
             for name, value in untrained.items()
@@ -171,7 +173,7 @@ class JudgedMasks:
             )
             measures |= {
                 (train_split, head_set.tokens, name): value
-                for name, value in measures_of(evidence).items()
+                for name, value in measures_of(evidence, self.measured).items()
             }
         return measures
 
@@ -231,17 +233,21 @@ def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
     return [judged for judged in masks if judged.judged == judged.protocol]
 
 
-def measures_of(evidence: Evidence) -> dict[str, Values]:
+def measures_of(
+    evidence: Evidence, measured: Collection[str] = tuple(BY_NAME)
+) -> dict[str, Values]:
     """Compute, by name, the measures of the evidence's heads or, without heads, all untrained ones.
 
-    A measure is left out if it is not shown for the judged proposal, or if the models or the
-    agreement that it needs are missing. Raises a ValueError if another input is missing.
+    A measure is left out if it is not in ``measured`` or not shown for the judged proposal, or if
+    the models or the agreement that it needs are missing. Raises a ValueError if another input is
+    missing.
     """
     kind = evidence.head_set.kind if evidence.head_set else ""
     return {
         measure.name: measure.compute(evidence)
         for measure in MEASURES
-        if measure.heads == kind
+        if measure.name in measured
+        and measure.heads == kind
         and measure.judged in {"", evidence.judged}
         and (not measure.knows_truth or evidence.from_best_tokens is not None)
         and measure.is_known(evidence.scores.models, evidence.scores.arrays[evidence.judged])

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from pipeline.scoring.measures import HEAD_MEASURES
-from pipeline.scoring.people import TASK_AMBIGUITY
+from pipeline.scoring.people import FOLLOWED
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
@@ -47,12 +47,6 @@ MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
 
 UNNAMED: Final = ("worst to oracle", "random")
 """Lines without an entry in the legend: the caption of the figure explains them."""
-
-SEEN_BY_PEOPLE: Final = (
-    *("sam_score", "stable_score", "usam_ours"),
-    *(name for task, peers in TASK_AMBIGUITY.items() for name in (task, *peers)),
-)
-"""Measures whose correlations with people's disagreement are drawn."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 
@@ -148,12 +142,12 @@ def reliability_figure(results: SplitResults) -> Figure:
 def people_figure(results: SplitResults) -> Figure:
     """Draw how far measures follow people's disagreement: correlations, with their intervals.
 
-    Each measure of ``SEEN_BY_PEOPLE`` has a row of points, of the smallest model on top.
+    Each measure of ``FOLLOWED`` has a row of points, of the smallest model on top.
     """
     scores, first = results.scores, first_train_split(results)
     scores = scores[(scores["statistic"] == "people_rank") & scores["seed"].isna()]
     scores = scores[scores["train_split"].isin(["", first])].set_index("measure")
-    measures = [name for name in SEEN_BY_PEOPLE if name in scores.index]
+    measures = [name for name in FOLLOWED if name in scores.index]
     figure, panel = _panel("Spearman’s correlation with people’s disagreement", "")
     for place, measure in enumerate(measures):
         rows = scores.loc[[measure]]

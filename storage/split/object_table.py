@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
+from pipeline.vocabulary import DRAWN_CLICK, SINGLE_CLICKS
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path, remedy
 from storage.rle import decode_rle
@@ -20,13 +21,18 @@ from storage.store.writing import checked, write_store
 TABLE_ARRAYS: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
 """Names of the arrays of an ``ObjectTable``, in the order of the schema."""
 
+PERSON_ARRAYS: Final = {SINGLE_CLICKS[0]: "person_rle", DRAWN_CLICK: "person_rle_p1"}
+"""Names of the arrays with each person's segment around a click, by click. No cell depends on them:
+only comparisons read the segments of other persons."""
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectTable:
     """Images, objects, ground truth and clicks of a split, in arrays named as in the schema.
 
     ``signature`` is that of the objects store, empty for a table that was not read from a store.
-    ``annotator`` and ``person_rle`` are None where one person outlined each image.
+    ``annotator``, ``person_rle`` and ``person_rle_p1`` are None where one person outlined each
+    image, and the last is None in older stores, too.
 
     Raises
     ------
@@ -46,6 +52,7 @@ class ObjectTable:
     point_px: Int32[np.ndarray, "object 8 2"]
     annotator: Int32[np.ndarray, " object"] | None = None
     person_rle: Shaped[np.ndarray, "object person"] | None = None
+    person_rle_p1: Shaped[np.ndarray, "object person"] | None = None
     signature: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,6 +67,12 @@ class ObjectTable:
         """Arrays by their names in the schema, without optional arrays that the table lacks."""
         arrays = {name: getattr(self, name) for name in TABLE_ARRAYS}
         return {name: array for name, array in arrays.items() if array is not None}
+
+    @property
+    def segments_of_persons(self) -> dict[str, np.ndarray]:
+        """RLE (object, person) of each person's segment around a click, by click; may be empty."""
+        arrays = self.arrays
+        return {click: arrays[name] for click, name in PERSON_ARRAYS.items() if name in arrays}
 
     @property
     def n_objects(self) -> int:
@@ -96,15 +109,14 @@ class ObjectTable:
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 of all arrays except ``image_sha256`` and ``person_rle``, in hex.
+        """Sha256 of all arrays except ``image_sha256`` and ``PERSON_ARRAYS``, in hex.
 
-        No cell depends on the segments of other persons, which only comparisons read.
         The content of images is part of the names of shards instead, so that a repaired image
         recomputes its shards, not the whole cell.
         """
         total = hashlib.sha256()
         for name, array in self.arrays.items():
-            if name not in {"image_sha256", "person_rle"}:
+            if name not in {"image_sha256", *PERSON_ARRAYS.values()}:
                 total.update(f"{name}:{array_sha256(name, array)};".encode())
         return total.hexdigest()
 

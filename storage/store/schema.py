@@ -130,6 +130,12 @@ _OBJECTS: Final[Mapping[str, ArraySpec]] = {
         "a person without one; no cell depends on it",
         is_optional=True,
     ),
+    "person_rle_p1": ArraySpec(
+        ("object", "person"),
+        "str",
+        "the same around the click `p1`, which is drawn uniformly from the object",
+        is_optional=True,
+    ),
     "click": _coordinate("click", "str", "name of a click"),
     "xy": _coordinate("xy", "str", "axis of a point"),
     "box": _coordinate("box", "str", "side of a box"),
