@@ -27,6 +27,7 @@ from pipeline.scoring.measures import (
     KNOWS_TRUTH,
     UNTRAINED_MEASURES,
 )
+from pipeline.scoring.people import FOLLOWED
 from pipeline.scoring.scores import names_of
 from pipeline.scoring.tasks import default_model, judged_proposal
 from pipeline.vocabulary import PROTOCOLS, USED
@@ -487,20 +488,42 @@ def people_block(results: SplitResults) -> str:
     ]
     (agreement,) = results.scores.query("statistic == 'people_agreement'").to_dict("records")
     lead = (
-        f"The agreement of two persons is {number(100 * agreement['value'])} % "
-        f"({interval_words(100 * agreement['low'], 100 * agreement['high'], 1)}). Of {len(rows)} "
-        f"tests on {results.run['n_groups']} photographs, {n.get('repeated', 0)} are repeated "
-        f"(**bold**) and {n.get('reversed', 0)} reversed (*italics*). In percentage points:"
+        f"The agreement of two persons is {_in_percent(agreement)}, in %. Of {len(rows)} tests, "
+        f"{n.get('repeated', 0)} are repeated (**bold**) and {n.get('reversed', 0)} reversed "
+        "(*italics*). In percentage points:"
     )
-    return f"\n{lead}\n\n{table(['statistic', 'of', *models], cells, left=(0, 1))}\n"
+    tests = table(["statistic", "of", *models], cells, left=(0, 1))
+    return "\n" + "\n\n".join([lead, tests, *_drawn_clicks(results)]) + "\n"
+
+
+def _drawn_clicks(results: SplitResults) -> tuple[str, str]:
+    """Words and a table on clicks drawn uniformly, which no hypothesis is about."""
+    scores, first = results.scores, first_train_split(results)
+    scores = scores[scores["train_split"].isin(["", first])].set_index(["statistic", "measure"])
+    (agreement,) = scores.loc[["drawn_agreement"]].to_dict("records")
+    known = scores.loc["drawn_rank"].index
+    cells = [
+        [starred(measure_label(name)), *map(_in_percent, rows.to_dict("records"))]
+        for name in (name for name in FOLLOWED if name in known)
+        for rows in [scores.loc[[("drawn_rank", name)]]]
+    ]
+    lead = (
+        f"Of clicks drawn uniformly, the agreement of two persons is {_in_percent(agreement)}, in "
+        "%. Spearman's correlation with disagreement, of these clicks, without verdicts:"
+    )
+    return lead, table(["ρ of", *results.run["models"]], cells)
 
 
 def _test(test: Mapping[str, Any]) -> str:
     """A test of the plan: its number with its interval, marked by its verdict."""
-    value, low, high = (100 * test[name] for name in ("value", "low", "high"))
     styles = {"repeated": STYLES["better"], "reversed": STYLES["worse"]}
-    words = f"{number(value)} ({interval_words(low, high, 1)})"
-    return styles.get(test["verdict"], "{}").format(words)
+    return styles.get(test["verdict"], "{}").format(_in_percent(test))
+
+
+def _in_percent(score: Mapping[str, Any]) -> str:
+    """A number with its interval, in percent."""
+    value, low, high = (100 * score[name] for name in ("value", "low", "high"))
+    return f"{number(value)} ({interval_words(low, high, 1)})"
 
 
 def better_masks(results: SplitResults, split: str) -> pd.DataFrame:

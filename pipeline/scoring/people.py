@@ -103,7 +103,6 @@ PEOPLE: Final = (
         replace(
             statistic,
             name=DRAWN[statistic.name],
-            symbol=f"{statistic.symbol}, drawn clicks",
             meaning=f"`{statistic.name}` of clicks that stand for the pixels of the images",
         )
         for statistic in _OF_FIRST_CLICKS

@@ -12,7 +12,7 @@ from pipeline.heads.kinds import PAPER
 from pipeline.mask_sets import SETS
 from pipeline.scoring.calibration import CALIBRATION
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
-from pipeline.scoring.people import TRUTHS
+from pipeline.scoring.people import DRAWN, TRUTHS
 from pipeline.scoring.scores import names_of
 from pipeline.scoring.usefulness import SELECTIVE
 from pipeline.vocabulary import JUDGED, PROTOCOLS
@@ -90,13 +90,48 @@ def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
     return gallery[is_ranked].drop(columns=["protocol", "prompt", "expected_iou", "picture"])
 
 
-PEOPLE_RANKS: Final = Pivot(("people_rank",), ("model", *OF_MEASURE))
-
-PEOPLE_IOUS: Final = Pivot(
-    tuple(f"truth_iou_{name}" for name in TRUTHS),
-    ("model", "mask", "statistic"),
-    order=("model", "choice"),
+_DRAWN_NOTE: Final = (
+    " Clicks are drawn uniformly from objects and weigh as much as the object's area, so that they "
+    "stand for the pixels of the images, as far as objects cover these. Each image counts once."
 )
+
+
+def _people_tables(
+    ending: str, statistics: Mapping[str, str], clicks: str, note: str
+) -> tuple[ReportTable, ReportTable]:
+    """Tables of what follows people's disagreement, and of masks and persons under each truth.
+
+    ``statistics`` has the names of the statistics of these ``clicks``.
+    """
+    ranks = Pivot((statistics["people_rank"],), ("model", *OF_MEASURE))
+    truths = tuple(statistics[f"truth_iou_{name}"] for name in TRUTHS)
+    ious = Pivot(truths, ("model", "mask", "statistic"), order=("model", "choice"))
+    return (
+        ReportTable(
+            f"people{ending}_{{split}}",
+            lambda inputs, split: ranks.table({split: inputs.results[split]}),
+            f"What follows people's disagreement{clicks}",
+            "people",
+            caption=f"Spearman's correlation in %{clicks}",
+            note="Disagreement is 1 − the mean IoU of two persons' segments around the click."
+            + note,
+            across="model",
+            marks="above 0",
+        ),
+        ReportTable(
+            f"people_iou{ending}_{{split}}",
+            lambda inputs, split: ious.table({split: inputs.results[split]}),
+            f"Masks and persons under each truth{clicks}",
+            "people",
+            caption=f"Mean IoU in %{clicks}",
+            note="With the annotation at hand, with a person drawn at random, with the nearest, "
+            "and with those left out, who did not outline the annotation at hand. Masks are "
+            "compared at the size of the mask codes. A person in the model's place is compared "
+            "with the others, at the resolution of the image." + note,
+            across="statistic",
+        ),
+    )
+
 
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
@@ -321,28 +356,8 @@ REPORT_TABLES: Final = (
         paper="view",
         across="model",
     ),
-    ReportTable(
-        "people_{split}",
-        lambda inputs, split: PEOPLE_RANKS.table({split: inputs.results[split]}),
-        "What follows people's disagreement",
-        "people",
-        caption="Spearman's correlation in %",
-        note="Disagreement is 1 − the mean IoU of two persons' segments around the click.",
-        across="model",
-        marks="above 0",
-    ),
-    ReportTable(
-        "people_iou_{split}",
-        lambda inputs, split: PEOPLE_IOUS.table({split: inputs.results[split]}),
-        "Masks and persons under each truth",
-        "people",
-        caption="Mean IoU in %",
-        note="With the annotation at hand, with a person drawn at random, with the nearest, and "
-        "with those left out, who did not outline the annotation at hand. Masks are compared at "
-        "the size of the mask codes. A person in the model's place is compared with the others, "
-        "at the resolution of the image.",
-        across="statistic",
-    ),
+    *_people_tables("", {name: name for name in DRAWN}, "", ""),
+    *_people_tables("_drawn", DRAWN, ", drawn clicks", _DRAWN_NOTE),
     ReportTable(
         "annotations_{split}",
         lambda inputs, split: inputs.results[split].annotations.drop(columns=["protocol"]),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.prompts import sample_prompts
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene
 from pipeline.seeds import derive_seed
+from pipeline.vocabulary import SINGLE_CLICKS
 from stages import prepare
 from storage.coco_writer import write_coco
 from storage.datasets.object_records import SplitRecords
@@ -216,12 +218,13 @@ def test_the_segment_of_each_person_around_a_click_is_kept_and_no_cell_depends_o
     assert run_prepare(**write_bsds500(tmp_path / "alone", [[quarters()]])).person_rle is None
     maps = [[quarters(), speckled()], [quarters()]]
     table = run_prepare(**write_bsds500(tmp_path / "several", maps))
-    assert table.person_rle is not None
-    assert table.person_rle.shape == (table.n_objects, 2)
-    for row in range(table.n_objects):
-        x, y = table.point_px[row, 0]
+    by_click = table.segments_of_persons
+    assert {*by_click} == {"center", "p1"}
+    for (click, of_click), row in product(by_click.items(), range(table.n_objects)):
+        assert of_click.shape == (table.n_objects, 2)
+        x, y = table.point_px[row, SINGLE_CLICKS.index(click)]
         of_image = maps[table.image_index[row]]
-        for person, rle in enumerate(table.person_rle[row]):
+        for person, rle in enumerate(of_click[row]):
             if person == len(of_image):
                 assert not rle
                 continue
@@ -230,8 +233,9 @@ def test_the_segment_of_each_person_around_a_click_is_kept_and_no_cell_depends_o
             # The background of `speckled` is too large for an object, and still a segment.
             assert len(np.unique(of_image[person][mask])) == 1
     rows = np.arange(table.n_objects)
-    assert table.person_rle[rows, table.annotator].tolist() == table.mask_rle.tolist()
-    assert replace(table, person_rle=None).digest == table.digest
+    for of_click in by_click.values():
+        assert of_click[rows, table.annotator].tolist() == table.mask_rle.tolist()
+    assert replace(table, person_rle=None, person_rle_p1=None).digest == table.digest
 
 
 def test_the_segment_at_hand_is_the_object_where_its_person_has_a_smaller_one(

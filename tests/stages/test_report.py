@@ -75,12 +75,14 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+OF_PEOPLE: Final = ("people", "people_iou", "people_drawn", "people_iou_drawn")
+
 ABSENT: Final = {
     *("best/mask_sets", "best/better_masks", "best/better_masks_objects"),
     *(f"best/annotations_{split}" for split in SPLITS),
     *("selected/table6_token_ablation", "selected/token_margin"),
-    *(f"best/{name}_{split}" for name in ("people", "people_iou") for split in SPLITS),
-    *(f"selected/{name}_{SPLITS[0]}" for name in ("people", "people_iou")),
+    *(f"best/{name}_{split}" for name in OF_PEOPLE for split in SPLITS),
+    *(f"selected/{name}_{SPLITS[0]}" for name in OF_PEOPLE),
 }
 """Heads without a token are of the best masks alone; sets, other masks, doubted annotations and
 what people see are of a user's masks. Several persons divided the images of one split alone."""

@@ -1,11 +1,13 @@
 """The comparison with people: its plan, and its statistics against slow and obvious versions."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -13,15 +15,18 @@ from pipeline.scoring import bootstrap
 from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.measures import BASELINE
 from pipeline.scoring.people import (
+    DRAWN,
+    FOLLOWED,
     PEOPLE,
     PERSON,
     PLAN,
     TASK_AMBIGUITY,
     People,
+    drawn_scores,
     people_scores,
     rank_statistics,
 )
-from pipeline.scoring.scores import names_of
+from pipeline.scoring.scores import Score, names_of
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, trained_masks
 from pipeline.vocabulary import USED
 from tests.fixtures.dvc_stages import ROOT
@@ -58,7 +63,7 @@ def draw_people(seed: int = 0) -> People:
         pair_iou[click, absent] = pair_iou[click, :, absent] = area[click, absent] = np.nan
         for iou in mask_iou.values():
             iou[click, :, absent] = np.nan
-    return People(pair_iou, area, hand, mask_iou)
+    return People(pair_iou, area, hand, mask_iou, np.ones(N_OBJECTS), {})
 
 
 PEOPLE_AROUND = draw_people()
@@ -66,14 +71,17 @@ PEOPLE_AROUND = draw_people()
 
 @pytest.fixture(scope="module")
 def scores() -> Scores:
-    measured = people_scores(trained_masks(MODELS), PEOPLE_AROUND, RESAMPLES)
-    found = [*bootstrap.scores(measured, RESAMPLES.n_groups)]
-    assert {score.statistic for score in found} == {*names_of(PEOPLE)}
+    found = by_keys(people_scores(trained_masks(MODELS), PEOPLE_AROUND, RESAMPLES))
+    assert {key[-1] for key in found} == {*names_of(PEOPLE)} - {*DRAWN.values()}
+    return found
+
+
+def by_keys(scores: Iterable[Score]) -> Scores:
     return {
         (k.model, k.seed, k.train_split, k.measure, k.choice, score.statistic): low_value_high(
             score
         )
-        for score in found
+        for score in scores
         for k in [score.keys]
     }
 
@@ -196,8 +204,46 @@ def test_each_hypothesis_has_a_p_value_for_each_model_and_seed(scores: Scores) -
     assert len(tested) == len(MODELS) * (n_without + 2 * n_seeds * n_of_heads)
 
 
+def test_a_drawn_click_that_weighs_twice_counts_as_two_clicks() -> None:
+    weight = 1 + np.arange(N_OBJECTS) % 3
+    rows = np.repeat(np.arange(N_OBJECTS), weight)
+    weighted = replace(PEOPLE_AROUND, weight=weight.astype(float))
+    found = by_keys(drawn_scores(MODELS, weighted, RESAMPLES))
+    assert {key[-1] for key in found} == {*DRAWN.values()}
+    agreement = pd.Series(PEOPLE_AROUND.agreement[rows])
+    assert found["", None, "", "", "", "drawn_agreement"][1] == pytest.approx(agreement.mean())
+    for model, judged in selected_masks().items():
+        ranked = {key: of for key, of in judged.measures.items() if key[1] in FOLLOWED}
+        for (train_split, name), values in ranked.items():
+            rho = agreement.corr(pd.Series(-values[rows]), method="spearman")
+            of_measure = found[model, None, train_split, name, "", "drawn_rank"][1]
+            assert of_measure == pytest.approx(rho)
+        place = MODELS[model].proposals.sam_score.argmax(axis=1)
+        iou = PEOPLE_AROUND.mask_iou[model][np.arange(N_OBJECTS), place]
+        nearest = np.nanmax(iou, axis=1)[rows[agreement.notna()]].mean()
+        assert found[model, None, "", "", USED, "drawn_iou_nearest"][1] == pytest.approx(nearest)
+    assert len({key[3] for key in found if key[-1] == "drawn_rank"}) == len(FOLLOWED)
+
+
+def test_intervals_are_for_the_images_that_have_the_statistic() -> None:
+    """A quarter of the images, or all: the interval is the same where the rest has one person."""
+    few = np.arange(N_OBJECTS) < N_OBJECTS // 4
+    alone = ~few[:, np.newaxis] & (np.arange(N_PERSONS) != PEOPLE_AROUND.hand[:, np.newaxis])
+    pair_iou = np.where(
+        alone[:, np.newaxis] | alone[:, :, np.newaxis], np.nan, PEOPLE_AROUND.pair_iou
+    )
+    people = replace(PEOPLE_AROUND, pair_iou=pair_iou)
+    found = by_keys(people_scores([], people, RESAMPLES))
+    there, own = PEOPLE_AROUND.of(few), RESAMPLES.of(few)
+    expected = by_keys(people_scores([], there, own))
+    assert found.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_allclose(found[key], expected[key])
+
+
 def test_one_person_for_each_image_has_no_statistics() -> None:
     assert [*people_scores(trained_masks(MODELS), None, RESAMPLES)] == []
+    assert [*drawn_scores({}, None, RESAMPLES)] == []
     alone = PEOPLE_AROUND.of(np.arange(N_OBJECTS) == ALONE)
     assert [*people_scores(trained_masks(MODELS), alone, RESAMPLES)] == []
 
