@@ -488,7 +488,7 @@ def people_block(results: SplitResults) -> str:
     ]
     (agreement,) = results.scores.query("statistic == 'people_agreement'").to_dict("records")
     lead = (
-        f"The agreement of two persons is {_in_percent(agreement)}, in %. Of {len(rows)} tests, "
+        f"In %, the agreement of two persons is {_in_percent(agreement)}. Of {len(rows)} tests, "
         f"{n.get('repeated', 0)} are repeated (**bold**) and {n.get('reversed', 0)} reversed "
         "(*italics*). In percentage points:"
     )
@@ -508,8 +508,8 @@ def _drawn_clicks(results: SplitResults) -> tuple[str, str]:
         for rows in [scores.loc[[("drawn_rank", name)]]]
     ]
     lead = (
-        f"Of clicks drawn uniformly, the agreement of two persons is {_in_percent(agreement)}, in "
-        "%. Spearman's correlation with disagreement, of these clicks, without verdicts:"
+        f"In %, the agreement at clicks drawn uniformly is {_in_percent(agreement)}. Spearman's "
+        "correlation with disagreement at these clicks, in percentage points, without verdicts:"
     )
     return lead, table(["ρ of", *results.run["models"]], cells)
 

@@ -148,7 +148,7 @@ def people_figure(results: SplitResults) -> Figure:
     scores = scores[(scores["statistic"] == "people_rank") & scores["seed"].isna()]
     scores = scores[scores["train_split"].isin(["", first])].set_index("measure")
     measures = [name for name in FOLLOWED if name in scores.index]
-    figure, panel = _panel("Spearman’s correlation with people’s disagreement", "")
+    figure, panel = _panel("Spearman’s ρ with disagreement", "")
     for place, measure in enumerate(measures):
         rows = scores.loc[[measure]]
         y = place + np.linspace(-0.25, 0.25, len(rows))
