@@ -46,6 +46,7 @@ OF_RESULTS: Final = (
     *("tests/stages/page/", "tests/stages/tables/", "tests/stages/cli/test_gate.py"),
     *("tests/stages/test_brute_force.py", "tests/stages/test_evaluate.py"),
     *("tests/stages/test_report.py", "tests/stages/cli/test_report.py"),
+    "tests/stages/test_people_figures.py",
 )
 """Files and folders of tests that share the fixture ``evaluated``, which takes long to make."""
 
