@@ -7,6 +7,7 @@ Writes  ``cache/objects/<split>.zarr``.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Shaped
@@ -97,7 +98,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         truth = measure_objects(masks)
     annotators = [item.annotator for item in objects if item.annotator is not None]
     persons = {person for segments in records.segments for person, _ in segments}
-    around = {
+    around: dict[str, Any] = {
         name: _around_clicks(records, truth.point_px[:, SINGLE_CLICKS.index(click)])
         for click, name in PERSON_ARRAYS.items()
         if len(persons) > 1

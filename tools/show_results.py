@@ -520,7 +520,7 @@ def _test(test: Mapping[str, Any]) -> str:
     return styles.get(test["verdict"], "{}").format(_in_percent(test))
 
 
-def _in_percent(score: Mapping[str, Any]) -> str:
+def _in_percent(score: Mapping[Any, Any]) -> str:
     """A number with its interval, in percent."""
     value, low, high = (100 * score[name] for name in ("value", "low", "high"))
     return f"{number(value)} ({interval_words(low, high, 1)})"
