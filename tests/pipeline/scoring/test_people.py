@@ -226,15 +226,16 @@ def test_a_drawn_click_that_weighs_twice_counts_as_two_clicks() -> None:
 
 
 def test_intervals_are_for_the_images_that_have_the_statistic() -> None:
-    """A quarter of the images, or all: the interval is the same where the rest has one person."""
-    few = np.arange(N_OBJECTS) < N_OBJECTS // 4
+    """Half of the images, or all: the interval is the same where the rest has one person."""
+    resamples = bootstrap.resample_groups(GROUP, 400, seed=0)
+    few = np.arange(N_OBJECTS) < N_OBJECTS // 2
     alone = ~few[:, np.newaxis] & (np.arange(N_PERSONS) != PEOPLE_AROUND.hand[:, np.newaxis])
     pair_iou = np.where(
         alone[:, np.newaxis] | alone[:, :, np.newaxis], np.nan, PEOPLE_AROUND.pair_iou
     )
     people = replace(PEOPLE_AROUND, pair_iou=pair_iou)
-    found = by_keys(people_scores([], people, RESAMPLES))
-    there, own = PEOPLE_AROUND.of(few), RESAMPLES.of(few)
+    found = by_keys(people_scores([], people, resamples))
+    there, own = PEOPLE_AROUND.of(few), resamples.of(few)
     expected = by_keys(people_scores([], there, own))
     assert found.keys() == expected.keys()
     for key in expected:
