@@ -22,7 +22,7 @@ from pipeline.scoring import corrections, tasks, usefulness
 from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.people import People, drawn_scores, people_scores
+from pipeline.scoring.people import drawn_scores, people_scores
 from pipeline.scoring.scores import Score
 from pipeline.vocabulary import DRAWN_CLICK, SINGLE_CLICKS
 from stages.executor.tasks import in_threads
@@ -59,7 +59,6 @@ def main(split: str) -> None:
     heads = _read_heads(cells, params)
     entropy = read_entropies(cells)
     models = model_scores(cells, entropy, heads)
-    people = _read_people(split, params) if cells.table.segments_of_persons else {}
     settings = params.evaluate
     resamples = resample_groups(group_index(cells.table), settings.n_resamples, settings.seed)
     run = {
@@ -72,14 +71,12 @@ def main(split: str) -> None:
         "heads": heads.metadata(cells.models),
     }
     with faults_of(split):
+        rows = [*_scores(cells, entropy, heads, models, resamples)]
+        if cells.table.segments_of_persons:
+            with_masks = _open_cells(split, params, with_masks=True)
+            rows += _scores_of_people(with_masks, entropy, heads, models, resamples)
         tables = {
-            "scores": pd.DataFrame(
-                score.row
-                for score in chain(
-                    _scores(cells, entropy, heads, models, resamples),
-                    _scores_of_people(cells, entropy, heads, models, people, resamples),
-                )
-            ),
+            "scores": pd.DataFrame([score.row for score in rows]),
             "annotations": doubted_annotations(cells, heads, resamples.group),
             **_tables_of_measures(cells, models, resamples, settings.n_curve_points),
         }
@@ -108,13 +105,6 @@ def _read_heads(cells: SplitCells, params: Params) -> SplitHeads:
         ablations=params.ablations,
         further_seeds=params.train.seeds[1:],
     )
-
-
-def _read_people(split: str, params: Params) -> dict[str, People]:
-    # Imported here: its numba takes a second, and few splits have several persons.
-    from stages.people_segments import read_people  # noqa: PLC0415
-
-    return read_people(_open_cells(split, params, with_masks=True))
 
 
 def _scores(
@@ -159,15 +149,21 @@ def _scores_of_people(
     entropy: xarray.Dataset,
     heads: SplitHeads,
     models: Mapping[str, ModelScores],
-    people: Mapping[str, People],
     resamples: Resamples,
 ) -> Iterator[Score]:
-    """Yield how masks and measures compare with people's segments, if a split has several."""
-    first, drawn = (people.get(click) for click in (SINGLE_CLICKS[0], DRAWN_CLICK))
-    yield from people_scores(tasks.trained_masks(models), first, resamples)
-    if drawn is not None:
-        of_drawn = scores_of_drawn_click(cells, entropy, heads, drawn)
-        yield from drawn_scores(of_drawn, drawn, resamples)
+    """Yield how masks and measures compare with the segments of several persons.
+
+    ``cells`` are those of the view ``identity``, opened with masks.
+    """
+    # Imported here: its numba takes a second, and few splits have several persons.
+    from stages.people_segments import click_entropies, read_people  # noqa: PLC0415
+
+    people = read_people(cells)
+    yield from people_scores(tasks.trained_masks(models), people[SINGLE_CLICKS[0]], resamples)
+    if DRAWN_CLICK in people:
+        entropies = click_entropies(cells, DRAWN_CLICK)
+        of_drawn = scores_of_drawn_click(cells, entropy, heads, entropies)
+        yield from drawn_scores(of_drawn, people[DRAWN_CLICK], resamples)
 
 
 def _tables_of_measures(

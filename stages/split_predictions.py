@@ -21,7 +21,6 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.scoring.people import People
 from pipeline.vocabulary import (
     DRAWN_CLICK,
     JUDGED,
@@ -127,9 +126,15 @@ def model_scores(
 
 
 def scores_of_drawn_click(
-    cells: SplitCells, entropy: xarray.Dataset, heads: SplitHeads, people: People
+    cells: SplitCells,
+    entropy: xarray.Dataset,
+    heads: SplitHeads,
+    entropies: Mapping[str, Mapping[str, Values]],
 ) -> dict[str, ModelScores]:
-    """Scores of the masks that answer ``DRAWN_CLICK``, by model, which ``FOLLOWED`` read."""
+    """Scores, by model, of the masks that answer ``DRAWN_CLICK``, for the measures ``FOLLOWED``.
+
+    ``entropies`` are those of ``click_entropies``.
+    """
     of_users = {
         (head_set, name): file
         for (head_set, name), file in heads.files.items()
@@ -143,7 +148,7 @@ def scores_of_drawn_click(
                 USED: {
                     # H_Xp is about all eight clicks, whichever is at hand.
                     **_arrays(entropy, ["h_xp"], model, USED),
-                    **people.entropies[model],
+                    **entropies[model],
                     **stable_score(cell, USED, DRAWN_CLICK),
                 }
             },

@@ -147,8 +147,6 @@ class People:
     """IoU of each proposal with each segment, by model, at the size of the mask codes."""
     weight: Values
     """How much each click counts: 1, or its share of the image that it stands for."""
-    entropies: Mapping[str, Mapping[str, Values]]
-    """Entropies of the masks that answer the click, by model, then by name."""
 
     @cached_property
     def agreement(self) -> Values:
@@ -162,10 +160,10 @@ class People:
         return _mean(np.log(self.area))
 
     def of(self, is_there: Bool[np.ndarray, "click"]) -> "People":
-        """Keep some of the clicks, without entropies."""
+        """Keep some of the clicks."""
         ious = {model: iou[is_there] for model, iou in self.mask_iou.items()}
         arrays = (self.pair_iou[is_there], self.area[is_there], self.hand[is_there])
-        return People(*arrays, ious, self.weight[is_there], {})
+        return People(*arrays, ious, self.weight[is_there])
 
     def truths(self, iou: Float[np.ndarray, "object person"]) -> dict[str, Values]:
         """IoU under each of ``TRUTHS``, from a mask's IoU with each person's segment."""

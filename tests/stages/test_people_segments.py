@@ -9,7 +9,7 @@ import pytest
 from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.masks import decode
-from stages.people_segments import read_people
+from stages.people_segments import click_entropies, read_people
 from storage.rle import decode_rle
 from tests.fixtures.made_up_objects import object_table, several_persons
 from tests.fixtures.signatures import open_eval
@@ -63,9 +63,8 @@ def test_clicks_count_alike_or_as_their_objects_share_of_the_image(
     cells = {(m, "identity"): draw_rows(i, N_OBJECTS, SIZE_PX) for i, m in enumerate(MODELS)}
     table = several_persons(object_table(N_OBJECTS))
     monkeypatch.chdir(write_cells(tmp_path, cells, N_OBJECTS, SHARD_OBJECTS, table))
-    people = read_people(
-        open_eval("val", MODELS, ["identity"], with_masks=True, shard_objects=SHARD_OBJECTS)
-    )
+    opened = open_eval("val", MODELS, ["identity"], with_masks=True, shard_objects=SHARD_OBJECTS)
+    people = read_people(opened)
     assert people["center"].weight.tolist() == [1] * N_OBJECTS
     for image in np.unique(table.image_index):
         of_image = table.image_index == image
@@ -73,13 +72,13 @@ def test_clicks_count_alike_or_as_their_objects_share_of_the_image(
         np.testing.assert_allclose(people["p1"].weight[of_image], area / area.sum())
     # As the stage entropy: the mean of proposals by SamScore, and of the models' selected masks.
     for column, click in enumerate(("center", "p1")):
-        of_models = []
+        of_models, entropies = [], click_entropies(opened, click)
         for model in MODELS:
             drawn = cells[model, "identity"]
             p, score = decode(drawn.mask_code[:, column]), drawn.sam_score[:, column]
             share = score / score.sum(axis=1, keepdims=True)
             h_a = mask_entropy((share[..., np.newaxis, np.newaxis] * p).sum(axis=1).clip(max=1))
-            found = people[click].entropies[model]
+            found = entropies[model]
             np.testing.assert_allclose(found["h_a"], h_a, atol=1e-6)
             of_models.append(p[np.arange(N_OBJECTS), score.argmax(axis=1)])
         h_theta = mask_entropy(np.mean(of_models, axis=0))

@@ -63,7 +63,7 @@ def draw_people(seed: int = 0) -> People:
         pair_iou[click, absent] = pair_iou[click, :, absent] = area[click, absent] = np.nan
         for iou in mask_iou.values():
             iou[click, :, absent] = np.nan
-    return People(pair_iou, area, hand, mask_iou, np.ones(N_OBJECTS), {})
+    return People(pair_iou, area, hand, mask_iou, np.ones(N_OBJECTS))
 
 
 PEOPLE_AROUND = draw_people()
