@@ -33,6 +33,7 @@ from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_settings, train_settings
 from stages.split_predictions import (
     SplitHeads,
+    click_scores,
     doubted_annotations,
     mask_ious,
     model_scores,
@@ -40,7 +41,6 @@ from stages.split_predictions import (
     object_columns,
     predicted_of_largest,
     read_split_heads,
-    scores_of_drawn_click,
 )
 from stages.training.data import group_index, learned_from
 from storage.errors import faults_of
@@ -162,7 +162,7 @@ def _scores_of_people(
     yield from people_scores(tasks.trained_masks(models), people[SINGLE_CLICKS[0]], resamples)
     if DRAWN_CLICK in people:
         entropies = click_entropies(cells, DRAWN_CLICK)
-        of_drawn = scores_of_drawn_click(cells, entropy, heads, entropies)
+        of_drawn = click_scores(cells, entropy, heads, DRAWN_CLICK, entropies)
         yield from drawn_scores(of_drawn, people[DRAWN_CLICK], resamples)
 
 

@@ -21,14 +21,7 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.vocabulary import (
-    DRAWN_CLICK,
-    JUDGED,
-    N_PROPOSALS,
-    SINGLE_CLICKS,
-    TRAIN_PROMPTS,
-    USED,
-)
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
 from storage.head_files.guarantees import CHOICES, ERRORS, offered_choice
@@ -117,7 +110,7 @@ def model_scores(
                 judged: _arrays(entropy, names, model, judged) | stable_score(cell, judged)
                 for judged in JUDGED
             },
-            _calibrated(model, proposals[model], heads) | _predictions(cell, heads.files),
+            _calibrated(model, proposals[model], heads) | _predictions(cell, heads),
             proposals[tasks.shown_model(cells.models)],
             cells.models,
         )
@@ -125,22 +118,18 @@ def model_scores(
     }
 
 
-def scores_of_drawn_click(
+def click_scores(
     cells: SplitCells,
     entropy: xarray.Dataset,
     heads: SplitHeads,
+    click: str,
     entropies: Mapping[str, Mapping[str, Values]],
 ) -> dict[str, ModelScores]:
-    """Scores, by model, of the masks that answer ``DRAWN_CLICK``, for the measures ``FOLLOWED``.
+    """Scores, by model, of the selected masks that answer a click, for the measures ``FOLLOWED``.
 
     ``entropies`` are those of ``click_entropies``.
     """
-    of_users = {
-        (head_set, name): file
-        for (head_set, name), file in heads.files.items()
-        if (head_set.protocol, head_set.tokens, head_set.seed) == (USED, USED, None)
-    }
-    proposals = {model: cell.proposals(DRAWN_CLICK) for model, cell in cells.identity.items()}
+    proposals = {model: cell.proposals(click) for model, cell in cells.identity.items()}
     return {
         model: ModelScores(
             proposals[model],
@@ -149,10 +138,10 @@ def scores_of_drawn_click(
                     # H_Xp is about all eight clicks, whichever is at hand.
                     **_arrays(entropy, ["h_xp"], model, USED),
                     **entropies[model],
-                    **stable_score(cell, USED, DRAWN_CLICK),
+                    **stable_score(cell, USED, click),
                 }
             },
-            _predictions(cell, of_users, DRAWN_CLICK),
+            _predictions(cell, heads, click),
             proposals[tasks.shown_model(cells.models)],
             cells.models,
         )
@@ -227,10 +216,10 @@ def _ious_of_cuts(cell: OpenCell, heads: SplitHeads) -> MaskIous:
 
 
 def _predictions(
-    cell: OpenCell, heads: Mapping[HeadsOfSplit, HeadFile], prompt: str = TRAIN_PROMPTS[0]
+    cell: OpenCell, heads: SplitHeads, prompt: str = TRAIN_PROMPTS[0]
 ) -> dict[HeadsOfSplit, Predictions]:
     """Predictions of heads from the tokens of a prompt set."""
-    weights = {key: file.weights for key, file in heads.items()}
+    weights = {key: file.weights for key, file in heads.files.items()}
     if not weights:  # the tokens are most of the store
         return {}
     blocks = []

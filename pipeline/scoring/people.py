@@ -198,16 +198,16 @@ def _mean(values: Float[np.ndarray, "object column"]) -> Values:
 
 
 def people_scores(
-    masks: Iterable[JudgedMasks], people: People | None, resamples: bootstrap.Resamples
+    masks: Iterable[JudgedMasks], people: People, resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
-    """Yield scores of selected masks of the first clicks; none without several persons.
+    """Yield scores of selected masks of the first clicks; none if persons never share a click.
 
     ``masks`` are those of ``trained_masks``. Clicks around which fewer than two persons have a
     segment are left out, and images without others: intervals are for the number of images left.
     """
-    if people is None or np.isnan(people.agreement).all():
-        return
     is_there = ~np.isnan(people.agreement)
+    if not is_there.any():
+        return
     people, resamples = people.of(is_there), resamples.of(is_there)
     agreement = weighted_means(people.agreement[:, np.newaxis], people.weight, resamples)[:, 0]
     measured = [(Keys(protocol=USED), {"people_agreement": agreement})]
@@ -217,7 +217,7 @@ def people_scores(
 
 
 def drawn_scores(
-    models: Mapping[str, ModelScores], people: People | None, resamples: bootstrap.Resamples
+    models: Mapping[str, ModelScores], people: People, resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
     """Yield the scores ``DRAWN`` of drawn clicks, from the scores of the models' answers to them.
 
