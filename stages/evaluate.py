@@ -28,7 +28,7 @@ from pipeline.vocabulary import DRAWN_CLICK, SINGLE_CLICKS
 from stages.executor.tasks import in_threads
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
-from stages.settings.params import Params, cache_location, read_params
+from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_settings, train_settings
 from stages.split_predictions import (
@@ -55,8 +55,21 @@ def main(split: str) -> None:
     """Compute the scores of every measure on an eval split, and write the tables of results."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
-    cells = _open_cells(split, params)
-    heads = _read_heads(cells, params)
+    views = [params.view(name) for name in params.views]
+    expected = eval_settings(params.extract, split, params.models, views, params.extra_prompts)
+    cells = open_cells(split, expected, cache=cache_location())
+    asked = params.models, params.train_prompts, params.train_views
+    learned = {
+        name: learned_from(name, train_settings(params.extract, name, *asked), cache_location())
+        for name in params.train_splits
+    }
+    heads = read_split_heads(
+        cells,
+        learned,
+        kinds=params.heads,
+        ablations=params.ablations,
+        further_seeds=params.train.seeds[1:],
+    )
     entropy = read_entropies(cells)
     models = model_scores(cells, entropy, heads)
     settings = params.evaluate
@@ -73,7 +86,8 @@ def main(split: str) -> None:
     with faults_of(split):
         rows = [*_scores(cells, entropy, heads, models, resamples)]
         if cells.table.segments_of_persons:
-            with_masks = _open_cells(split, params, with_masks=True)
+            of_identity = {name: expected[name] for name in expected if name[1] == "identity"}
+            with_masks = open_cells(split, of_identity, with_masks=True, cache=cache_location())
             rows += _scores_of_people(with_masks, entropy, heads, models, resamples)
         tables = {
             "scores": pd.DataFrame([score.row for score in rows]),
@@ -82,29 +96,6 @@ def main(split: str) -> None:
         }
         check_unchanged()
         write_results(results_dir(split), tables, run)
-
-
-def _open_cells(split: str, params: Params, *, with_masks: bool = False) -> SplitCells:
-    """Open the cells of an eval split: in all views or, with masks, in the view identity alone."""
-    views = [params.view(name) for name in (["identity"] if with_masks else params.views)]
-    expected = eval_settings(params.extract, split, params.models, views, params.extra_prompts)
-    return open_cells(split, expected, with_masks=with_masks, cache=cache_location())
-
-
-def _read_heads(cells: SplitCells, params: Params) -> SplitHeads:
-    learned = {}
-    for name in params.train_splits:
-        asked = params.models, params.train_prompts, params.train_views
-        learned[name] = learned_from(
-            name, train_settings(params.extract, name, *asked), cache_location()
-        )
-    return read_split_heads(
-        cells,
-        learned,
-        kinds=params.heads,
-        ablations=params.ablations,
-        further_seeds=params.train.seeds[1:],
-    )
 
 
 def _scores(
