@@ -4,7 +4,7 @@ They are about selective prediction: how bad the kept masks are if the least unc
 kept first. Those of calibration are computed with them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -17,16 +17,6 @@ from pipeline.scoring.calibration import calibration
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import Each, JudgedMasks
-
-SELECTIVE: Final = (
-    Statistic(
-        "aurc",
-        "AURC",
-        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
-        better="low",
-    ),
-)
-
 
 def usefulness_scores(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
@@ -54,7 +44,10 @@ def _statistics(
 ) -> dict[str, bootstrap.Resampled]:
     """Statistics of a measure, which comes with its train split and name."""
     (_, measure), uncertainty = named
-    statistics = {"aurc": aurc(1 - iou, uncertainty, resamples)}
+    statistics = {
+        statistic.name: compute(1 - iou, uncertainty, resamples)
+        for statistic, compute in OF_RISK.items()
+    }
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
         statistics |= calibration(predicted, iou, resamples)
@@ -88,3 +81,16 @@ def aurc(
         harmonic,
         resamples.by_lane(resamples.n_objects),
     )
+
+
+OF_RISK: Final[Mapping[Statistic, Callable[..., bootstrap.Resampled]]] = {
+    Statistic(
+        "aurc",
+        "AURC",
+        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
+        better="low",
+    ): aurc,
+}
+"""Statistics that need only the risk and a measure."""
+
+SELECTIVE: Final = tuple(OF_RISK)
