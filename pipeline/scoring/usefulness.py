@@ -18,6 +18,7 @@ from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import Each, JudgedMasks
 
+
 def usefulness_scores(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[bootstrap.Measured]:
