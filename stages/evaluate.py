@@ -58,9 +58,9 @@ def main(split: str) -> None:
     views = [params.view(name) for name in params.views]
     expected = eval_settings(params.extract, split, params.models, views, params.extra_prompts)
     cells = open_cells(split, expected, cache=cache_location())
-    asked = params.models, params.train_prompts, params.train_views
+    inputs = params.models, params.train_prompts, params.train_views
     learned = {
-        name: learned_from(name, train_settings(params.extract, name, *asked), cache_location())
+        name: learned_from(name, train_settings(params.extract, name, *inputs), cache_location())
         for name in params.train_splits
     }
     heads = read_split_heads(
@@ -87,8 +87,8 @@ def main(split: str) -> None:
         rows = [*_scores(cells, entropy, heads, models, resamples)]
         if cells.table.segments_of_persons:
             of_identity = {name: expected[name] for name in expected if name[1] == "identity"}
-            with_masks = open_cells(split, of_identity, with_masks=True, cache=cache_location())
-            rows += _scores_of_people(with_masks, entropy, heads, models, resamples)
+            cells_of_masks = open_cells(split, of_identity, with_masks=True, cache=cache_location())
+            rows += _scores_of_people(cells_of_masks, entropy, heads, models, resamples)
         tables = {
             "scores": pd.DataFrame([score.row for score in rows]),
             "annotations": doubted_annotations(cells, heads, resamples.group),

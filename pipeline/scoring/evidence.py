@@ -27,7 +27,7 @@ class ModelScores:
 
     proposals: ProposalScores
     arrays: Mapping[str, Mapping[str, Values]]
-    """Arrays of the entropy store by judged proposal, then by name: entropies in bits, agreements
+    """Arrays about the judged masks by judged proposal, then by name: entropies in bits, agreements
     of masks, and agreements of a mask with its probabilities; 1 is full agreement."""
     predictions: Mapping[HeadsOfSplit, Predictions]
     """Predictions of all heads from the tokens of the model."""
@@ -224,8 +224,8 @@ class Evidence:
         return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def array(self, name: str) -> Values:
-        """Array of the entropy store for the judged proposal; a ValueError if it is missing."""
-        return _named("entropies", self.scores.arrays[self.judged], name)
+        """Entropy or agreement of the judged proposal; a ValueError if it is missing."""
+        return _named("entropies and agreements", self.scores.arrays[self.judged], name)
 
     def misses_best(self) -> Values:
         """1 for an object whose selected proposal is not the best by the ground truth, else 0."""

@@ -190,7 +190,9 @@ def test_a_missing_head_is_named() -> None:
 def test_a_missing_entropy_is_named() -> None:
     scores = random_scores(0)
     del scores.arrays["best"]["h_xp"]  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
+    with pytest.raises(
+        ValueError, match=r"entropies and agreements must hold h_xp, got h_y, h_theta, h_a, "
+    ):
         measures_of(Evidence("tiny", "best", scores))
 
 
