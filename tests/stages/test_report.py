@@ -40,6 +40,7 @@ from stages.tables.paper import DataSets
 from stages.tables.special_tables import RADAR_LINES
 from storage.outputs.results import SplitResults, read_gallery, read_results
 from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, report_on, undrawn, write_params
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
@@ -187,6 +188,9 @@ def test_what_people_see_stands_where_several_persons_divided_the_images(
     assert verdicts(one.scores, TRAIN_SPLITS[0]).empty
     told = words(section(page, "people-selected"))
     assert f"over the {len(rows)} tests" in told
+    _, _, plan = (ROOT / "docs" / "method.md").read_text("utf-8").partition("### The plan")
+    assert "photographs of `bsds_test` in `params/photographs.yaml`" in plan
+    assert "about the photographs of bsds_test alone: on other images, its tests describe" in told
     assert (SPLITS[1] in told, SPLITS[0] in told) == (True, False)
     for row in rows.to_dict("records"):
         assert (
