@@ -143,6 +143,19 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
+def test_the_command_prints_every_caution_of_the_page(
+    reported_beside_paper: Path, drawn_page: Element, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(reported_beside_paper)
+    printed = " ".join(CliRunner().invoke(app, ["report"]).stdout.split())
+    notes = [words(note) for note in drawn_page.iter("p") if note.get("role") == "note"]
+    # Of drawn shapes, and of the paper's numbers beside others.
+    assert len(notes) == 2
+    assert printed.count("Caution: ") == len(notes)
+    for note in notes:
+        assert f"Caution: {note}" in printed
+
+
 @pytest.mark.no_cover
 def test_two_reports_are_equal_to_the_byte(evaluated: Path, reported: Path, tmp_path: Path) -> None:
     # Without figures, which tests/test_repro.py draws anew and compares.
