@@ -126,7 +126,7 @@ $(STORES)/.installed: pyproject.toml | $(RUNS)
 	touch $@
 
 test-stores: $(STORES)/.installed ## run the tests of stores under Python 3.13, with the newest packages
-	$(STORES)/bin/python -m pytest tests/storage/store tests/storage/split tests/storage/pool/test_publishing.py tests/storage/files/test_zipped.py
+	$(STORES)/bin/python -m pytest tests/storage/store tests/storage/split tests/storage/pool/test_publishing.py
 
 lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check

@@ -88,10 +88,11 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
     packages = f"{PROJECT} huggingface_hub" if HUB.fullmatch(publication.address) else PROJECT
     code = f'import usam_cache\n\n{kind} = usam_cache.open_{kind}("{address}")'
     plain = f'import zarr\n\n{kind} = zarr.open_group("{address}", mode="r")'
-    paragraphs = [f"## Open\n\nAfter `pip install {packages}`:", _code(code)]
-    if not first.is_zipped:
-        paragraphs += ["or by Zarr alone:", _code(plain)]
-    paragraphs += [f"`usam cache verify {address}` holds every file to the store's manifest."]
+    paragraphs = (
+        *(f"## Open\n\nAfter `pip install {packages}`:", _code(code)),
+        *("or by Zarr alone:", _code(plain)),
+        f"`usam cache verify {address}` holds every file to the store's manifest.",
+    )
     return "\n\n".join(paragraphs)
 
 
@@ -101,7 +102,7 @@ def _rank(store: CardStore) -> tuple[int, bool]:
 
 
 def _store_table(stores: Sequence[CardStore]) -> str:
-    headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest or ZIP")
+    headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest")
     rows = [
         (
             *(f"`{store.path}`", store.opened.kind, str(store.n_objects)),
@@ -197,7 +198,7 @@ Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
 
 
 def cache_card(
-    stores: Annotated[list[str], typer.Argument(help="Stores, zipped or not, or folders of them.")],
+    stores: Annotated[list[str], typer.Argument(help="Stores, or folders of them.")],
     *,
     address: Annotated[
         str, typer.Option(help="Where they will be, such as hf://datasets/ann/usam@main.")

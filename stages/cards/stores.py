@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from zipfile import is_zipfile
 
 from stages.settings.parsing import ParamsError
 from storage.errors import DataError, hidden
@@ -62,7 +61,7 @@ class CardStore:
     """Path of the store below the working folder, and below the publication's address."""
     opened: Store
     file: str
-    """Path of the store's manifest, which has the digests of all other files, or of its ZIP."""
+    """Path of the store's manifest, which has the digests of all other files."""
     record: FileRecord
 
     def entry(self, key: str) -> str:
@@ -73,11 +72,6 @@ class CardStore:
     def n_objects(self) -> int:
         """Number of objects in the store; 0 for embeddings, whose rows are images."""
         return self.opened.sizes.get("object", 0)
-
-    @property
-    def is_zipped(self) -> bool:
-        """Whether the store is a single ZIP file."""
-        return self.file == self.path
 
 
 def card_stores(paths: Sequence[str]) -> list[CardStore]:
@@ -104,7 +98,7 @@ def _card_store(path: Path) -> CardStore:
     store = open_store(path)
     if store.faulty:
         raise DataError(f"{store} must be complete, got {len(store.faulty)} faulty files")
-    file = path if is_zipfile(path) else path / FILE
+    file = path / FILE
     return CardStore(path.as_posix(), store, file.as_posix(), record_of(file))
 
 
@@ -158,8 +152,8 @@ def croissant(
     """Describe a data set of stores in Croissant's format, as JSON-LD.
 
     Croissant has no term for Zarr. A store has two entries: its manifest, whose digest covers the
-    digests of all other files, and the set of its files. A zipped store has one entry, its ZIP.
-    ``description`` is a text about the data set.
+    digests of all other files, and the set of its files. ``description`` is a text about the data
+    set.
     """
     return {
         "@context": {**CONTEXT},
@@ -184,7 +178,7 @@ def _files(store: CardStore, publication: Publication) -> list[dict[str, Any]]:
         "name": store.file,
         "contentUrl": publication.url(store.file),
         "contentSize": f"{store.record.n_bytes} B",
-        "encodingFormat": "application/zip" if store.is_zipped else "application/json",
+        "encodingFormat": "application/json",
         "sha256": store.record.sha256,
     }
     files = {
@@ -195,4 +189,4 @@ def _files(store: CardStore, publication: Publication) -> list[dict[str, Any]]:
         "includes": f"{store.path}/**",
         "encodingFormat": "application/vnd.zarr; version=3",
     }
-    return [digest] if store.is_zipped else [digest, files]
+    return [digest, files]

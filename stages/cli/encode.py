@@ -163,7 +163,7 @@ def _former(out: Path) -> Store | None:
         return None
     try:
         store = open_store(out)
-        kind = store.kind if store.files.folder else "an archive"
+        kind = store.kind
     except StoreError:
         kind = "something else"
     if kind != "embeddings":
