@@ -205,7 +205,6 @@ def cache_card(
     license_name: License,
     creator: Annotated[str, typer.Option(help="Who made them.")],
     to: Folder = Path("hub"),
-    date: Annotated[str, typer.Option(help="Date of publication; today by default.")] = "",
     version: Annotated[str, typer.Option(help="Version of the data.")] = "1.0.0",
 ) -> None:
     """Write README.md and croissant.json of stores, for a hub; the stores are not copied.
@@ -217,8 +216,8 @@ def cache_card(
             raise ParamsError(
                 f"address must have a scheme, such as hf:// or https://, got {address}"
             )
-        day = date or datetime.now(UTC).date().isoformat()
-        publication = Publication(address.rstrip("/"), license_name, creator, day, version)
+        today = datetime.now(UTC).date().isoformat()
+        publication = Publication(address.rstrip("/"), license_name, creator, today, version)
         opened = card_stores(stores)
         check_output(to / README, CARD_BEGINS)
         check_output(to / CROISSANT, CROISSANT_BEGINS)
