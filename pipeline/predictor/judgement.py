@@ -222,9 +222,9 @@ def advise_on(
     correction.
     """
     own_iou, direct_gaps = predictions.own[proposal], predictions.direct_gaps
-    gains = {"prompt": direct_gaps.prompt[proposal]}
-    if direct_gaps.model is not None:
-        gain = direct_gaps.model[proposal]
+    gains = {"prompt": direct_gaps["prompt"][proposal]}
+    if "model" in direct_gaps:
+        gain = direct_gaps["model"][proposal]
         if predictions.model != predictions.known_models[0]:
             gain = predictions.models[predictions.known_models[-1]][proposal] - own_iou
         gains = {"model": gain, **gains}

@@ -80,15 +80,14 @@ class Embedding:
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
 
-    def levels(self, *, is_half: bool = False) -> dict[str, np.ndarray]:
+    def levels(self) -> dict[str, np.ndarray]:
         """Arrays ``(channel, row, column)`` of the levels, by the names of ``level_names``.
 
-        An array of type uint16 holds the bits of bfloat16 numbers. ``is_half`` rounds the levels to
-        half precision; masks then differ a little, so extraction never reads such levels.
+        An array of type uint16 holds the bits of bfloat16 numbers.
         """
         levels: dict[str, np.ndarray] = {}
         for name, tensor in zip(LEVELS, (*self.high_res, self.image), strict=True):
-            level = (tensor.half() if is_half else tensor)[0].cpu()
+            level = tensor[0].cpu()
             suffix = SUFFIXES[cast("LevelType", str(level.dtype).removeprefix("torch."))]
             # NumPy has no bfloat16.
             bits = level.view(torch.uint16) if level.dtype == torch.bfloat16 else level
@@ -280,17 +279,15 @@ class Sam:
     def restore(self, stored: StoredEmbedding) -> Embedding:
         """Make an embedding from its levels in a store, without running the encoder.
 
-        Decoding gives the same bits as before, unless the store rounded the levels to half
-        precision. The levels must be by this model, which is not checked.
+        Decoding gives the same bits as before. The levels must be by this model, which is not
+        checked.
         """
         finest, finer, image = (self._level(array) for array in stored.in_order)
         return self._embedding(image, (finest, finer), stored.size_px)
 
     def _level(self, array: np.ndarray) -> Tensor:
         level = self.upload(array)[None]
-        if level.dtype == torch.uint16:
-            return level.view(torch.bfloat16)
-        return level.float()
+        return level.view(torch.bfloat16) if level.dtype == torch.uint16 else level
 
     def _embedding(
         self,

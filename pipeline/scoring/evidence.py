@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
-from pipeline.vocabulary import JUDGED, MODEL_GAP, N_PROPOSALS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS
 
 Predictions = Mapping[str, Values]
 """Predictions of a head set from one model's tokens, by objective, in [0, 1]."""
@@ -39,23 +39,6 @@ class ModelScores:
 
 DIRECT_GAP_SHIFT: Final = 0.5
 """Number that targets of heads add to a gap, so that a gap of 0 is learned as 0.5."""
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """Predicted gains in IoU of three corrections, for each object or proposal."""
-
-    model: Values | None
-    """Gain of the largest model over the smallest model; None if the family has one model."""
-    prompt: Values
-    """Gain of eight clicks over one click."""
-    task: Values | None
-    """Gain of the best proposal over the selected one; None for heads of protocol ``best``."""
-
-    @property
-    def by_name(self) -> dict[str, Values]:
-        """Gains that are not None, by the correction: ``model``, ``prompt`` or ``task``."""
-        return {name: gap for name, gap in vars(self).items() if gap is not None}
 
 
 @dataclass(frozen=True)
@@ -158,22 +141,30 @@ class HeadPredictions:
         return gap
 
     @property
-    def gaps(self) -> Gaps:
-        """Δ: gains as differences of two expected IoUs."""
-        return Gaps(
-            self.model_gap() if len(self.known_models) > 1 else None,
-            self.prompt_gap(),
-            None if self.learned_best else self.task_gap(),
-        )
+    def gaps(self) -> dict[str, Values]:
+        """Δ: gains in IoU as differences of two expected IoUs, by correction.
+
+        ``model`` is the gain of the largest model over the smallest, left out if the heads know one
+        model; ``prompt`` that of eight clicks over one click; ``task`` that of the best proposal
+        over the selected one, left out for heads of protocol ``best``.
+        """
+        gap_of = {"model": self.model_gap, "prompt": self.prompt_gap, "task": self.task_gap}
+        return {name: gap_of[name]() for name in self._compared}
 
     @property
-    def direct_gaps(self) -> Gaps:
-        """Δ*: gains as predicted by heads that learned the gain itself."""
-        return Gaps(
-            self.direct_gap(MODEL_GAP) if len(self.known_models) > 1 else None,
-            self.direct_gap("prompt_gap"),
-            None if self.learned_best else self.direct_gap("task_gap"),
-        )
+    def direct_gaps(self) -> dict[str, Values]:
+        """Δ*: the gains of ``gaps`` as predicted by heads that learned the gain itself."""
+        return {name: self.direct_gap(f"{name}_gap") for name in self._compared}
+
+    @property
+    def _compared(self) -> list[str]:
+        """Corrections whose gains the heads predict."""
+        is_known = {
+            "model": len(self.known_models) > 1,
+            "prompt": True,
+            "task": not self.learned_best,
+        }
+        return [name for name, known in is_known.items() if known]
 
     def values_of(self, index: int) -> dict[str, dict[str, float]]:
         """Expected IoUs and gaps of one object or proposal, for JSON.
@@ -182,8 +173,8 @@ class HeadPredictions:
         """
         kinds = {
             "expected_iou": self.by_name,
-            "gap": self.gaps.by_name,
-            "direct_gap": self.direct_gaps.by_name,
+            "gap": self.gaps,
+            "direct_gap": self.direct_gaps,
         }
         return {
             kind: {name: float(values[index]) for name, values in of_kind.items()}

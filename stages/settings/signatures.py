@@ -95,13 +95,8 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
     }
 
 
-def embedding_settings(
-    params: ExtractParams, model: str, *, is_half: bool = False
-) -> dict[str, object]:
-    """Entries of the signature of a model's embeddings that are the same on any machine.
-
-    ``is_half`` says whether levels are rounded to half precision.
-    """
+def embedding_settings(params: ExtractParams, model: str) -> dict[str, object]:
+    """Entries of the signature of a model's embeddings that are the same on any machine."""
     return {
         "embed_version": VERSIONS["embed"],
         "family": params.family,
@@ -109,7 +104,7 @@ def embedding_settings(
         "weights": weights_name(params, model),
         "view": "identity",
         "precision": params.precision,
-        "levels": level_names(params.precision, is_half=is_half),
+        "levels": level_names(params.precision),
         "shard_images": SHARD_IMAGES,
     }
 
