@@ -126,14 +126,16 @@ def predict(  # noqa: PLR0913 - one for each option
     if as_json:
         size = {"height_px": height, "width_px": width}
         header = {"image": str(image), **size, "family": choice.family, "model": choice.model}
-        print(json.dumps(header | values | {"saved": saved}, indent=2))
+        print(json.dumps(header | values() | {"saved": saved}, indent=2))
     else:
         name = f"{printable(str(image))}, {width} x {height} px, {choice.family} {choice.model}"
-        print(f"{name}\n\n{lines}", *map(printable, saved), sep="\n")
+        print(f"{name}\n\n{lines()}", *map(printable, saved), sep="\n")
 
 
-Answer = tuple[dict[str, Any], str, Callable[[], dict[str, np.ndarray]]]
-"""Values for ``--json``, text for people, and a function that draws the pictures by kind."""
+Answer = tuple[
+    Callable[[], dict[str, Any]], Callable[[], str], Callable[[], dict[str, np.ndarray]]
+]
+"""Functions that make the values for ``--json``, the text for people, and the pictures by kind."""
 
 
 def _picture_paths(image: Path, save: Path | None) -> dict[str, Path]:
@@ -181,7 +183,8 @@ def _everything(
         drawn = [decode_rle(record["segmentation"]["counts"], height, width) for record in ordered]
         return {"everything": draw_masks(rgb, drawn, [*map(record_score, ordered)])}
 
-    return {"gate": None, "masks": records}, _everything_lines(records, height * width), draw
+    values = {"gate": None, "masks": records}
+    return lambda: values, lambda: _everything_lines(records, height * width), draw
 
 
 def _prompt(
@@ -215,9 +218,11 @@ def _prompt(
             "entropy": draw_entropy(rgb, uncertainty.pixel_entropy[picked.proposal]),
         }
 
-    gate, sets = gate_words(uncertainty), set_words(uncertainty)
-    values = {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
-    return values, _lines(uncertainty, gate, sets), draw
+    def values() -> dict[str, Any]:
+        gate, sets = gate_words(uncertainty), set_words(uncertainty)
+        return {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
+
+    return values, lambda: _lines(uncertainty), draw
 
 
 def _save(path: Path, pixels: np.ndarray) -> str:
@@ -228,19 +233,17 @@ def _save(path: Path, pixels: np.ndarray) -> str:
     return str(path)
 
 
-def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
-    """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution.
-
-    ``gate`` and ``sets`` are sentences about the guarantees of the heads' card, empty without one.
-    """
+def _lines(uncertainty: "Uncertainty") -> str:
+    """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution."""
     expected = uncertainty.expected_iou
     of_heads = [] if expected is None else [_gain_rows(uncertainty, expected), _chosen(uncertainty)]
     entropy = f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}"
     paragraphs = [_proposal_rows(uncertainty), *of_heads, entropy]
     if uncertainty.is_kept is not None:
         verdict = "keep" if uncertainty.is_kept else "do not keep"
+        gate = gate_words(uncertainty)
         paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
-    if sets:
+    if sets := set_words(uncertainty):
         paragraphs.append(sets)
     if uncertainty.caution and expected is not None:
         paragraphs.append(f"Caution: {uncertainty.caution}.")
