@@ -198,7 +198,7 @@ def decide(
         return Advice(NONE, 0.0, None, {}), None
     own_iou = float(predictions.own[proposal])
     advice = advise_on(predictions, proposal, costs, chosen_gain)
-    if not permission.advises or (advice.correction == KEEP and predictions.learned_best):
+    if not permission.advises or (advice.correction == KEEP and predictions.gaps.task is None):
         advice = Advice(NONE, 0.0, own_iou, {})
     elif DRAWN_ONLY in permission.cautions:
         advice = replace(advice, holds_for=DRAWN_SHAPES)
@@ -224,9 +224,10 @@ def advise_on(
     own_iou, direct_gaps = predictions.own[proposal], predictions.direct_gaps
     gains = {"prompt": direct_gaps.prompt[proposal]}
     if direct_gaps.model is not None:
+        smallest, *_, largest = predictions.models
         gain = direct_gaps.model[proposal]
-        if predictions.model != predictions.known_models[0]:
-            gain = predictions.models[predictions.known_models[-1]][proposal] - own_iou
+        if predictions.model != smallest:
+            gain = predictions.models[largest][proposal] - own_iou
         gains = {"model": gain, **gains}
     if chosen_gain > 0:
         gains["task"] = chosen_gain

@@ -132,9 +132,7 @@ def predict(  # noqa: PLR0913 - one for each option
         print(f"{name}\n\n{lines()}", *map(printable, saved), sep="\n")
 
 
-Answer = tuple[
-    Callable[[], dict[str, Any]], Callable[[], str], Callable[[], dict[str, np.ndarray]]
-]
+Answer = tuple[Callable[[], dict[str, Any]], Callable[[], str], Callable[[], dict[str, np.ndarray]]]
 """Functions that make the values for ``--json``, the text for people, and the pictures by kind."""
 
 
