@@ -104,10 +104,5 @@ def offered_masks(
     """
     claimed = np.subtract(best.of(expected_iou), selected.of(expected_iou), dtype=np.float64)
     gain = calibration.gain_at(claimed).clip(min=0) * best.differs_from(selected)
-    masks = MaskChoices(
-        *(
-            np.where(gain > 0, *pair)
-            for pair in ((best.proposal, selected.proposal), (best.cut, selected.cut))
-        )
-    )
-    return masks, gain
+    proposal = np.where(gain > 0, best.proposal, selected.proposal)
+    return MaskChoices(proposal, np.where(gain > 0, best.cut, selected.cut)), gain

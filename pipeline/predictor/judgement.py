@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from pipeline.heads.scope import (
@@ -117,8 +118,8 @@ def permitted(
         choice=choice,
         no_choice=no_choice,
         # Of several guarantees, the strictest keeps fewest masks, and its sets are largest.
-        about_masks=min(about_masks, key=_threshold, default=None),
-        about_sets=min(about_sets, key=_threshold, default=None),
+        about_masks=min(about_masks, key=attrgetter("threshold"), default=None),
+        about_sets=min(about_sets, key=attrgetter("threshold"), default=None),
         cautions=tuple(filter(None, cautions)),
     )
 
@@ -146,7 +147,7 @@ def _offered_choice(
     if is_unlike or not of_prompts:
         untested = UNTESTED_CHOICE if choices else CHOOSES_NOTHING
         return None, "the image is unlike the training images" if is_unlike else untested
-    weakest = min(of_prompts, key=lambda choice: choice.low)
+    weakest = min(of_prompts, key=attrgetter("low"))
     if weakest.is_sure:
         return weakest, ""
     if weakest.n_images < LEAST_IMAGES:
@@ -158,10 +159,6 @@ def _offered_choice(
         "on held-out training images, the choice of masks gained no sure IoU from such prompts: "
         f"{weakest.gain:+.3f} ({weakest.low:+.3f} to {weakest.high:+.3f})"
     )
-
-
-def _threshold(guarantee: CalibratedGuarantee) -> float:
-    return guarantee.threshold
 
 
 def _unlike_words(unlike_training: float | None) -> str:

@@ -179,6 +179,7 @@ class Sam:
             _cast_encoder(model)
         # With its number: "cuda" alone is the current GPU, of which each thread has its own.
         self.device: torch.device = next(self.model.parameters()).device
+        self._is_cuda = device.type == "cuda"
         self.precision = precision
         with torch.inference_mode():
             self._shared_decoder = SharedDecoder(
@@ -187,29 +188,20 @@ class Sam:
                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
         self._point_encoder = PointEncoder(model.sam_prompt_encoder, pads_boxes=model.pads_boxes)
+        self.image_size_px = int(model.image_size)
+        """Side of the square image that the encoder takes."""
         self.mask_size_px = mask_side_px(model)
         """Side of the low-resolution masks that ``decode`` returns."""
+        self.n_channels = int(model.hidden_dim)
+        """Number of channels of a token."""
+        self.has_object_score = bool(model.pred_obj_scores)
+        """Whether the decoder predicts a logit for there being an object."""
         model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
         mean, std = (
             torch.tensor(colour, device=device).view(1, 3, 1, 1)
             for colour in (model.pixel_mean, model.pixel_std)
         )
         self._mean, self._std = mean, std
-
-    @property
-    def image_size_px(self) -> int:
-        """Side of the square image that the encoder takes."""
-        return int(self.model.image_size)
-
-    @property
-    def n_channels(self) -> int:
-        """Number of channels of a token."""
-        return int(self.model.hidden_dim)
-
-    @property
-    def has_object_score(self) -> bool:
-        """Whether the decoder predicts a logit for there being an object."""
-        return bool(self.model.pred_obj_scores)
 
     def is_padded_by_point(self, labels: Int[np.ndarray, "prompt click"] | None) -> bool:
         """Whether a point that only pads ends the prompt sets: the same for all of a call."""
@@ -315,10 +307,6 @@ class Sam:
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
-    @property
-    def _is_cuda(self) -> bool:
-        return self.device.type == "cuda"
-
     @torch.inference_mode()
     def decode(
         self,
@@ -397,7 +385,7 @@ class Sam:
         object_score: Tensor | None,
         filled: Filled | None,
     ) -> Decoded:
-        first = int(self.model.pred_obj_scores)
+        first = int(self.has_object_score)
         if not self.model.iou_prediction_use_sigmoid:
             # Heads of SAM 1 and SAM 3.1 may predict less than 0, which is no share of Eq. 10.
             sam_score = sam_score.clamp(min=0)

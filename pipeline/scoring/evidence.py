@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -122,10 +122,7 @@ def head_predictions(
     ValueError
         If the head of an objective is missing.
     """
-
-    def predicted(objective: str) -> Values:
-        return _named("heads", predictions, objective)
-
+    predicted = partial(_named, "heads", predictions)
     own = predicted(head_set.own_objective(model)) if own is None else own
     learned_best = head_set.protocol == "best"
     best = own if learned_best else predicted("iou_best")

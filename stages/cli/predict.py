@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -109,7 +110,7 @@ def predict(  # noqa: PLR0913 - one for each option
         check_masks(masks, choice.file.choices)
         rgb = read_rgb(image)
         height, width = rgb.shape[:2]
-        paths = _picture_paths(image, save)
+        paths = _picture_paths(image, save) if save else {}
         _note_gates(choice)
         options = grid.of_generator(choice.family, "" if everything else "--everything")
         if everything:
@@ -122,7 +123,7 @@ def predict(  # noqa: PLR0913 - one for each option
             prompt = parse_clicks(click or [], not_click or [], box, (height, width))
             answer = _prompt(choice, rgb, costs, prompt, masks)
         values, lines, draw = answer
-        saved = [_save(paths[kind], pixels) for kind, pixels in draw().items()] if save else []
+        saved = [_save(paths[kind], pixels) for kind, pixels in draw().items()] if paths else []
     if as_json:
         size = {"height_px": height, "width_px": width}
         header = {"image": str(image), **size, "family": choice.family, "model": choice.model}
@@ -136,10 +137,10 @@ Answer = tuple[Callable[[], dict[str, Any]], Callable[[], str], Callable[[], dic
 """Functions that make the values for ``--json``, the text for people, and the pictures by kind."""
 
 
-def _picture_paths(image: Path, save: Path | None) -> dict[str, Path]:
-    """Path of each kind of picture; with ``save``, a file there that is none is refused."""
-    paths = {kind: (save or Path()) / f"{image.stem}-{kind}.png" for kind in PICTURES}
-    for path in paths.values() if save else ():
+def _picture_paths(image: Path, folder: Path) -> dict[str, Path]:
+    """Path of each kind of picture in a folder; a file there that is none is refused."""
+    paths = {kind: folder / f"{image.stem}-{kind}.png" for kind in PICTURES}
+    for path in paths.values():
         check_output(path, PNG_BEGINS)
     return paths
 
@@ -182,7 +183,7 @@ def _everything(
         return {"everything": draw_masks(rgb, drawn, [*map(record_score, ordered)])}
 
     values = {"gate": None, "masks": records}
-    return lambda: values, lambda: _everything_lines(records, height * width), draw
+    return lambda: values, partial(_everything_lines, records, height * width), draw
 
 
 def _prompt(
@@ -220,7 +221,7 @@ def _prompt(
         gate, sets = gate_words(uncertainty), set_words(uncertainty)
         return {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
 
-    return values, lambda: _lines(uncertainty), draw
+    return values, partial(_lines, uncertainty), draw
 
 
 def _save(path: Path, pixels: np.ndarray) -> str:
