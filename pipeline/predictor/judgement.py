@@ -218,14 +218,13 @@ def advise_on(
     difference of expected IoUs. The largest model gains 0 over itself. A single model has no such
     correction.
     """
-    own_iou, direct_gaps = predictions.own[proposal], predictions.direct_gaps
-    gains = {"prompt": direct_gaps.prompt[proposal]}
+    own_iou, direct_gaps = float(predictions.own[proposal]), predictions.direct_gaps
+    gains = {"prompt": float(direct_gaps.prompt[proposal])}
     if direct_gaps.model is not None:
         smallest, *_, largest = predictions.models
-        gain = direct_gaps.model[proposal]
+        gains["model"] = float(direct_gaps.model[proposal])
         if predictions.model != smallest:
-            gain = predictions.models[largest][proposal] - own_iou
-        gains = {"model": gain, **gains}
+            gains["model"] = float(predictions.models[largest][proposal]) - own_iou
     if chosen_gain > 0:
         gains["task"] = chosen_gain
-    return advise(float(own_iou), {name: float(gain) for name, gain in gains.items()}, costs)
+    return advise(own_iou, gains, costs)

@@ -477,7 +477,8 @@ def _calls(kinds: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
     """Yield, for each decoder call, the indices of at most ``batch`` prompt sets of one kind."""
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
-        yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
+        for start in range(0, len(numbers), batch):
+            yield numbers[start : start + batch]
 
 
 def single_masks(

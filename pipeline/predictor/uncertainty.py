@@ -283,7 +283,7 @@ def read_uncertainty(
 
 def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]) -> dict[str, Any]:
     """Arrays of low-resolution masks, a row for each prompt set, by fields of ``Uncertainty``."""
-    on_image, logits = decoded.on_image.logits, bounded(decoded.logits).cpu().numpy()
+    on_image, logits = decoded.logits_on_image, bounded(decoded.logits).cpu().numpy()
     probability = decode(encode_logits(on_image).cpu().numpy())
     inside = logits if decoded.filled is None else on_image.cpu().numpy()
     inner, outer = ((inside > cut).sum((2, 3)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -133,12 +133,12 @@ class Decoded:
     """Part of the square that the image fills, as of the ``Embedding``."""
 
     @property
-    def on_image(self) -> "Decoded":
-        """The same with logits that cover the image alone, of the same size.
+    def logits_on_image(self) -> Float[Tensor, "prompt proposal y x"]:
+        """Logits that cover the image alone, of the same size.
 
         Statistics, entropies and views are about such logits.
         """
-        return replace(self, logits=low_res_on_image(self.logits, self.filled), filled=None)
+        return low_res_on_image(self.logits, self.filled)
 
     @property
     def selected_logits(self) -> Float[Tensor, "prompt y x"]:

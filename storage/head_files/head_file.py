@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
@@ -267,18 +268,18 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
                     f"{key} in the card of {path} must be {rule}, got {shown(entry)}"
                 )
     try:
-        facts = json.loads(card[OBJECTIVES])
-        is_valid_json = {*facts} == {*objectives} and all(
-            isinstance(text, str) for entries in facts.values() for text in entries.values()
-        )
-    except (ValueError, RecursionError, AttributeError, TypeError):
-        is_valid_json = False
-    if not is_valid_json:
+        is_valid = {*_FACTS.validate_json(card[OBJECTIVES])} == {*objectives}
+    except ValidationError:
+        is_valid = False
+    if not is_valid:
         raise WeightsError(
             f"{OBJECTIVES} in the card of {path} must be facts about "
             f"{', '.join(sorted(objectives))}, got {shown(card[OBJECTIVES])}"
         )
 
+
+_FACTS: Final = TypeAdapter(dict[str, dict[str, str]], config=ConfigDict(strict=True))
+"""Form of the entry ``OBJECTIVES``: facts by objective, then by key."""
 
 _REQUIRED: Final = ("family", "precision", "protocol", "tokens", "kind", "n_channels")
 
