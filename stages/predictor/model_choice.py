@@ -110,4 +110,4 @@ def default_family(images: Path | None = None) -> str:
     """
     # As it is named: files of data/shapes may be links to DVC's cache.
     folders = () if images is None else Path(os.path.normpath(images.absolute())).parts
-    return DRAWN if SHAPES.parts in pairwise(folders) else PHOTOGRAPHS
+    return DRAWN if SHAPES.parts in [*pairwise(folders)] else PHOTOGRAPHS
