@@ -286,7 +286,8 @@ def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]
     on_image, logits = decoded.logits_on_image, bounded(decoded.logits).cpu().numpy()
     probability = decode(encode_logits(on_image).cpu().numpy())
     inside = logits if decoded.filled is None else on_image.cpu().numpy()
-    inner, outer = ((inside > cut).sum((2, 3)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
+    inner = (inside > STABILITY_OFFSET).sum((2, 3))
+    outer = (inside > -STABILITY_OFFSET).sum((2, 3))
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     return {
         "logits": logits,

@@ -197,11 +197,8 @@ class Sam:
         self.has_object_score = bool(model.pred_obj_scores)
         """Whether the decoder predicts a logit for there being an object."""
         model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
-        mean, std = (
-            torch.tensor(colour, device=device).view(1, 3, 1, 1)
-            for colour in (model.pixel_mean, model.pixel_std)
-        )
-        self._mean, self._std = mean, std
+        colours = torch.tensor([model.pixel_mean, model.pixel_std], device=device)
+        self._mean, self._std = colours.view(2, 1, 3, 1, 1)
 
     def is_padded_by_point(self, labels: Int[np.ndarray, "prompt click"] | None) -> bool:
         """Whether a point that only pads ends the prompt sets: the same for all of a call."""
@@ -291,8 +288,7 @@ class Sam:
         size_px: tuple[int, int],
     ) -> Embedding:
         # Sums may depend on the order of numbers in memory, and stores keep no such order.
-        image, finest, finer = (level.contiguous() for level in (image, *high_res))
-        high_res = finest, finer
+        image, high_res = image.contiguous(), (high_res[0].contiguous(), high_res[1].contiguous())
         shared = self._shared_decoder.share(image, dense=self._dense(None), high_res=high_res)
         filled = (self.image_size_px, *self._filled_px(size_px)) if self.model.is_padded else None
         return Embedding(image, high_res, size_px, shared, filled)
