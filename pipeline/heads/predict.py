@@ -67,13 +67,12 @@ def predict(
     hidden: dict[tuple[int, ...], np.ndarray] = {}
     outputs: dict[str, Float32[np.ndarray, " row"]] = {}
     for objective, head in heads.items():
+        check_width(objective, head, inputs.shape[1])
         if NODES in head:
-            check_width(objective, head, inputs.shape[1])
             outputs[objective] = predict_trees(head[NODES], inputs)
             continue
         shared = tuple(id(head[name]) for name in sorted(head) if name not in OUTPUT_LAYER)
         if shared not in hidden:
-            check_width(objective, head, inputs.shape[1])
             hidden[shared] = _last_hidden(head, inputs)
         outputs[objective] = sigmoid(_linear(head, N_LAYERS - 1, hidden[shared]))[:, 0]
     return outputs
