@@ -29,8 +29,8 @@ from stages.cli.run import choose, run_step, steps_of
 from stages.filling.plans import all_cells, cell_bytes
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
-from stages.settings.params import PARAMS_FILE, Params, read_params
-from stages.settings.parsing import ParamsError, read_yaml
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError, read_yaml
 from stages.settings.versions import VERSIONS_FILE
 from stages.tables.paper import PAPER
 from storage.checkpoints.weights import checkpoints

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.predictor import (
     Choice,
     PromptSet,
-    UncertainMaskGenerator,
     UncertainPredictor,
     Uncertainty,
     coco_masks,
@@ -156,6 +155,9 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
     It ignores the prompts of the image, and leaves out masks that annotations of the image cover.
     ``options`` are those of ``UncertainMaskGenerator``.
     """
+    # Imported late: its torchvision takes seconds, which a click need not wait for.
+    from pipeline.predictor import UncertainMaskGenerator  # noqa: PLC0415
+
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:

@@ -107,5 +107,4 @@ def default_family(images: Path | None = None) -> str:
     """
     # As it is named: files of data/shapes may be links to DVC's cache.
     folders = () if images is None else Path(os.path.normpath(images.absolute())).parts
-    is_drawn = any(pair == SHAPES.parts for pair in pairwise(folders))
-    return DRAWN if is_drawn else PHOTOGRAPHS
+    return DRAWN if SHAPES.parts in [*pairwise(folders)] else PHOTOGRAPHS

@@ -24,8 +24,11 @@ from pipeline.predictor.judgement import CHOOSES_NOTHING, advise_on
 from pipeline.predictor.proposal_heads import proposal_inputs
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
+from pipeline.scoring.evidence import head_predictions
 from pipeline.upsampling import at_image
+from pipeline.vocabulary import protocol_objectives
 from storage.rle import decode_rle
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import (
     CHOICE_GAIN,
     GATE,
@@ -305,10 +308,10 @@ def test_a_mask_set_takes_the_proposals_in_the_order_of_their_own_expected_iou()
 def test_a_chosen_mask_is_advised_with_its_gain_and_only_if_there_is_one(
     chosen_gain: float,
 ) -> None:
-    found = ask(CLICK).expected_iou
-    values = {"iou_tiny": 0.3, "iou_best": 0.9, "model_gap": 0.5, "prompt_gap": 0.5}
+    objectives = dict.fromkeys(protocol_objectives("selected", MODELS), 0.5)
+    values = objectives | {"iou_tiny": 0.3, "iou_best": 0.9}
     arrays = {name: np.full(3, value) for name, value in values.items()}
-    predictions = replace(found, by_objective={**found.by_objective, **arrays})
+    predictions = head_predictions(arrays, HeadSet("selected", "selected"), "tiny", models=MODELS)
     advice = advise_on(predictions, 1, Costs(person=1.0), chosen_gain)
     assert advice.correction == ("task" if chosen_gain else "keep")
     assert advice.expected_iou == pytest.approx(0.3 + chosen_gain)
