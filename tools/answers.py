@@ -153,5 +153,5 @@ def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
         "chosen_gain": answer.best_mask.gain,
         "unlike_training": answer.unlike_training,
         **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
-        **{f"direct gain {name}": gains[k] for name, gains in answer.direct_gap.by_name.items()},
+        **{f"direct gain {name}": gains[k] for name, gains in answer.direct_gap.items()},
     }

@@ -195,7 +195,7 @@ def decide(
         return Advice(NONE, 0.0, None, {}), None
     own_iou = float(predictions.own[proposal])
     advice = advise_on(predictions, proposal, costs, chosen_gain)
-    if not permission.advises or (advice.correction == KEEP and predictions.gaps.task is None):
+    if not permission.advises or (advice.correction == KEEP and "task" not in predictions.gaps):
         advice = Advice(NONE, 0.0, own_iou, {})
     elif DRAWN_ONLY in permission.cautions:
         advice = replace(advice, holds_for=DRAWN_SHAPES)
@@ -219,10 +219,10 @@ def advise_on(
     correction.
     """
     own_iou, direct_gaps = float(predictions.own[proposal]), predictions.direct_gaps
-    gains = {"prompt": float(direct_gaps.prompt[proposal])}
-    if direct_gaps.model is not None:
+    gains = {"prompt": float(direct_gaps["prompt"][proposal])}
+    if "model" in direct_gaps:
         smallest, *_, largest = predictions.models
-        gains["model"] = float(direct_gaps.model[proposal])
+        gains["model"] = float(direct_gaps["model"][proposal])
         if predictions.model != smallest:
             gains["model"] = float(predictions.models[largest][proposal]) - own_iou
     if chosen_gain > 0:

@@ -111,8 +111,8 @@ def values_of(predictions: HeadPredictions | None, proposal: int) -> dict[str, A
         return dict.fromkeys(("expected_iou", "gap", "direct_gap"))
     kinds = {
         "expected_iou": predictions.by_name,
-        "gap": predictions.gaps.by_name,
-        "direct_gap": predictions.direct_gaps.by_name,
+        "gap": predictions.gaps,
+        "direct_gap": predictions.direct_gaps,
     }
     return {
         kind: {name: float(values[proposal]) for name, values in of_kind.items()}

@@ -129,7 +129,7 @@ class Uncertainty:
 
     @property
     def gap(self) -> Any:  # noqa: ANN401
-        """Δ: gains as differences of two expected IoUs, as ``Gaps``; None without heads."""
+        """Δ: gains as differences of two expected IoUs, by correction; None without heads."""
         return None if self.expected_iou is None else self.expected_iou.gaps
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
-from pipeline.vocabulary import JUDGED, MODEL_GAP, N_PROPOSALS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS
 
 Predictions = Mapping[str, Values]
 """Predictions of a head set from one model's tokens, by objective, in [0, 1]."""
@@ -43,24 +43,6 @@ DIRECT_GAP_SHIFT: Final = 0.5
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """Predicted gains in IoU of three corrections, for each object or proposal."""
-
-    model: Values | None
-    """Gain of the largest model over the smallest model; None if the family has one model."""
-    prompt: Values
-    """Gain of eight clicks over one click."""
-    task: Values | None
-    """Gain of the best proposal over the selected one. None for heads that learned from the best of
-    three proposals: they compare none."""
-
-    @property
-    def by_name(self) -> dict[str, Values]:
-        """Gains that are not None, by the correction: ``model``, ``prompt`` or ``task``."""
-        return {name: gap for name, gap in vars(self).items() if gap is not None}
-
-
-@dataclass(frozen=True)
 class HeadPredictions:
     """IoUs and gaps that one head set predicts from the tokens of one model.
 
@@ -79,10 +61,14 @@ class HeadPredictions:
     """IoU of the best proposal of the model; ``own`` for heads of protocol ``best``."""
     selected: Values
     """IoU of the proposal with the highest SamScore; ``own`` for heads that learned from it."""
-    gaps: Gaps
-    """Δ: gains as differences of two expected IoUs."""
-    direct_gaps: Gaps
-    """Δ*: gains as predicted by heads that learned the gain itself, in [-0.5, 0.5]."""
+    gaps: Mapping[str, Values]
+    """Δ: gains in IoU as differences of two expected IoUs, by correction.
+
+    ``model`` is the gain of the largest model over the smallest, left out if the heads know one
+    model; ``prompt`` that of eight clicks over one click; ``task`` that of the best proposal over
+    the selected one, left out for heads of protocol ``best``, which compare none."""
+    direct_gaps: Mapping[str, Values]
+    """Δ*: the gains of ``gaps`` as predicted by heads that learned the gain itself."""
 
     @property
     def by_name(self) -> dict[str, Values]:
@@ -127,10 +113,12 @@ def head_predictions(
     learned_best = head_set.protocol == "best"
     best = own if learned_best else predicted("iou_best")
     selected = predicted("iou_selected") if learned_best else own
-    refined, model_gap, direct_model_gap = predicted("iou_refined"), None, None
+    refined, gaps = predicted("iou_refined"), dict[str, Values]()
     if len(models) > 1:
-        model_gap = predicted(f"iou_{models[-1]}") - predicted(f"iou_{models[0]}")
-        direct_model_gap = predicted(MODEL_GAP) - DIRECT_GAP_SHIFT
+        gaps["model"] = predicted(f"iou_{models[-1]}") - predicted(f"iou_{models[0]}")
+    gaps["prompt"] = refined - own
+    if not learned_best:
+        gaps["task"] = best - selected
     return HeadPredictions(
         model,
         own,
@@ -138,12 +126,8 @@ def head_predictions(
         refined=refined,
         best=best,
         selected=selected,
-        gaps=Gaps(model_gap, refined - own, None if learned_best else best - selected),
-        direct_gaps=Gaps(
-            direct_model_gap,
-            predicted("prompt_gap") - DIRECT_GAP_SHIFT,
-            None if learned_best else predicted("task_gap") - DIRECT_GAP_SHIFT,
-        ),
+        gaps=gaps,
+        direct_gaps={name: predicted(f"{name}_gap") - DIRECT_GAP_SHIFT for name in gaps},
     )
 
 

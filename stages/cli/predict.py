@@ -273,7 +273,7 @@ def _gain_rows(uncertainty: "Uncertainty", expected: "HeadPredictions") -> str:
     rows: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
     models = [name.replace("_", " ") for name in expected.models]
     for source, words in GAINS.items():
-        gains = [gap.by_name.get(source) for gap in (expected.gaps, expected.direct_gaps)]
+        gains = [gap.get(source) for gap in (expected.gaps, expected.direct_gaps)]
         numbers = [f"{gain[uncertainty.selected]:+z.2f}" for gain in gains if gain is not None]
         if numbers:
             rows.append((words.format(smallest=models[0], largest=models[-1]), *numbers))
