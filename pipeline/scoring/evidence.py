@@ -64,11 +64,11 @@ class HeadPredictions:
     gaps: Mapping[str, Values]
     """Δ: gains in IoU as differences of two expected IoUs, by correction.
 
-    ``model`` is the gain of the largest model over the smallest, missing if the family has one
+    ``model`` is the gain of the largest model over the smallest, left out if the heads know one
     model; ``prompt`` that of eight clicks over one click; ``task`` that of the best proposal over
-    the selected one, missing for heads that learned from the best of three: they compare none."""
+    the selected one, left out for heads of protocol ``best``, which compare none."""
     direct_gaps: Mapping[str, Values]
-    """Δ*: the same gains as predicted by heads that learned the gain itself, in [-0.5, 0.5]."""
+    """Δ*: the gains of ``gaps`` as predicted by heads that learned the gain itself."""
 
     @property
     def by_name(self) -> dict[str, Values]:
@@ -113,10 +113,10 @@ def head_predictions(
     learned_best = head_set.protocol == "best"
     best = own if learned_best else predicted("iou_best")
     selected = predicted("iou_selected") if learned_best else own
-    refined = predicted("iou_refined")
-    gaps = {"prompt": refined - own}
+    refined, gaps = predicted("iou_refined"), dict[str, Values]()
     if len(models) > 1:
-        gaps = {"model": predicted(f"iou_{models[-1]}") - predicted(f"iou_{models[0]}"), **gaps}
+        gaps["model"] = predicted(f"iou_{models[-1]}") - predicted(f"iou_{models[0]}")
+    gaps["prompt"] = refined - own
     if not learned_best:
         gaps["task"] = best - selected
     return HeadPredictions(
