@@ -9,6 +9,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.masks import N_CODES
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.manifest import FileRecord
@@ -25,7 +26,7 @@ CELL = ("val", "tiny", "identity")
 def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
     rng = np.random.default_rng(0)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
+    code = rng.integers(0, N_CODES, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
     write_cell(CELL, HeldRows(code, *score), shard_objects=shard_objects, root=root)
     return as_they_are(
         MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects, {})
