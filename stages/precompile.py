@@ -10,6 +10,7 @@ import torch
 from pipeline.entropy import mask_entropy
 from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import ObjectArrays, object_arrays
+from pipeline.masks import N_CODES
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.usefulness import aurc
@@ -34,7 +35,7 @@ def entropies() -> ObjectArrays:
     """Compute the arrays of the entropy store for two objects."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
     scores = np.ones(shape, np.float32)
-    rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), scores, scores)
+    rows = CellRows(np.full((*shape, side_px, side_px), N_CODES - 1, np.uint8), scores, scores)
     truth = np.ones((2, side_px, side_px), bool)
     return object_arrays(
         lambda *_: rows,
