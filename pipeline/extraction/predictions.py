@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from pipeline.extraction.iou import iou_arrays
 from pipeline.heads.kinds import HeadKind
-from pipeline.masks import FIRST_FOREGROUND_CODE
+from pipeline.masks import FIRST_FOREGROUND_CODE, N_CODES
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
@@ -261,7 +261,7 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     A logit above 0, however small, is coded as foreground. asin(sqrt(sigmoid(z))) = atan(exp(z /
     2)) saves two functions on the largest array of all.
     """
-    code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
+    code = (torch.atan(torch.exp(logits / 2)) * ((N_CODES - 1) * 2 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
