@@ -24,6 +24,7 @@ from stages.page.verdict import (
     holm,
     is_repeated,
     sentences,
+    undecided,
     verdict_table,
 )
 from stages.tables.report_table import Results, of_protocol
@@ -205,6 +206,18 @@ def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> N
     both = f"; once both models ran, {gain} does by 20.0 points (10.0 to 30.0)."
     assert said.startswith(NOTHING_SURE)
     assert said.endswith(both)
+
+
+def test_a_subject_is_open_only_where_no_number_of_the_table_is_marked(results: Results) -> None:
+    for measure, task in (("sam_score_gain", "model"), ("h_a", "task"), ("h_y", "prompt")):
+        sure = (0.2, 0.1, 0.3)
+        scores = changed_scores(results[SPLIT].scores, measure, task, sure, 1e-9)
+        rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
+        is_marked = bool(verdict_table(rows)[f"{task}_better"].any())
+        assert is_marked == (measure != "h_y")
+        assert (SUBJECTS[task] in undecided(rows)) != is_marked
+        others = [subject for of, subject in SUBJECTS.items() if of != task]
+        assert [subject for subject in undecided(rows) if subject != SUBJECTS[task]] == others
 
 
 def test_no_sentence_names_a_measure_that_the_table_lacks(results: Results) -> None:
