@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -33,6 +34,11 @@ MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
 NAMES = list(product(MODELS, VIEWS))
 N_OBJECTS, SHARD_OBJECTS = 5, 2
 CELLS = {name: draw_rows(seed, N_OBJECTS, 6) for seed, name in enumerate(NAMES)}
+# The same objects in another order: files of shards have the same length, and other bytes.
+ORDER = [0, 1, 3, 2, 4]
+CELLS[NAMES[2]] = replace(
+    CELLS[NAMES[1]], mask_code=np.ascontiguousarray(CELLS[NAMES[1]].mask_code[ORDER])
+)
 
 
 @pytest.fixture(scope="module")
