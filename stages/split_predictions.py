@@ -87,12 +87,13 @@ def read_split_heads(
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     sets = head_sets(ablations, kinds=kinds, further_seeds=further_seeds)
+    files = {
+        (head_set, name): read_heads(name, origin, head_set)
+        for head_set, (name, origin) in product(sets, origins.items())
+    }
     fitted = {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()}
     return SplitHeads(
-        {
-            (head_set, name): read_heads(name, origin, head_set)
-            for head_set, (name, origin) in product(sets, origins.items())
-        },
+        files,
         {name: calibration for name, (calibration, _) in fitted.items()},
         {name: fixed_cuts for name, (_, fixed_cuts) in fitted.items()},
     )
