@@ -17,7 +17,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results results-drawn results-photographs reproduce docs test test-slow test-full test-stores lint bench bench-full site wheel constraints clean
+.PHONY: help .venv demo demo-heads demo-entropies results results-drawn results-photographs reproduce docs test test-slow test-full test-stores lint bench bench-full site wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,17 +38,11 @@ $(INSTALLED): $(RUNS)
 # Stages that do not need each other run side by side, as jobs of make, which Ctrl-C ends together.
 # Each core extracts a part of the shards. Nothing may run beside `runtime`, which measures.
 demo: $(RUNS) ## run the whole method on the drawn data set, print its table
-	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
+	$(REPRO) shapes 'prepare@*'
 	$(MAKE) --no-print-directory --jobs $(PARTS:%=demo-part.%)
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
 	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
 	$(BIN)/usam report
-
-demo-data:
-	$(REPRO) shapes 'prepare@*'
-
-demo-compiled:
-	$(BIN)/python -m stages.precompile
 
 demo-part.%:
 	$(BIN)/usam fill --shard-range $*/$(words $(PARTS))
@@ -127,7 +121,7 @@ $(STORES)/.installed: pyproject.toml | $(RUNS)
 	touch $@
 
 test-stores: $(STORES)/.installed ## run the tests of stores under Python 3.13, with the newest packages
-	$(STORES)/bin/python -m pytest tests/storage/store tests/storage/split tests/storage/pool/test_publishing.py tests/storage/files/test_zipped.py
+	$(STORES)/bin/python -m pytest tests/storage/store tests/storage/split tests/storage/pool/test_publishing.py
 
 lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check

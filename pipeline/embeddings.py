@@ -14,16 +14,12 @@ LEVELS: Final = ("finest_level", "finer_level", "image_embedding")
 """Names of the levels of an embedding: the image embedding is the coarsest level, the two others
 have four times and twice its rows and columns."""
 
-LevelType = Literal["float32", "bfloat16", "float16"]
+LevelType = Literal["float32", "bfloat16"]
 
-SUFFIXES: Final[Mapping[LevelType, str]] = {"float32": "", "bfloat16": "_bf16", "float16": "_fp16"}
+SUFFIXES: Final[Mapping[LevelType, str]] = {"float32": "", "bfloat16": "_bf16"}
 """Ending of an array's name by the type of its level."""
 
-KEPT_AS: Final[Mapping[LevelType, str]] = {
-    "float32": "float32",
-    "bfloat16": "uint16",
-    "float16": "float16",
-}
+KEPT_AS: Final[Mapping[LevelType, str]] = {"float32": "float32", "bfloat16": "uint16"}
 """Type of an array by the type of its level: NumPy and Zarr have no bfloat16, so ``uint16`` holds
 the bits of such a number."""
 
@@ -64,7 +60,7 @@ class StoredEmbedding:
         return tuple(self.levels[name] for level, name in names if name.startswith(level))
 
 
-def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
+def level_names(precision: str) -> tuple[str, ...]:
     """Names of an embedding's arrays, in the order of ``LEVELS``.
 
     >>> level_names("bf16")
@@ -75,13 +71,9 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
     precision
         Precision of the model: ``fp32``, or ``bf16``, in which the coarsest level stays float32,
         because the encoder adds a vector of single precision to it.
-    is_half
-        Whether all levels are rounded to half precision.
     """
     finer: LevelType = "bfloat16" if precision == "bf16" else "float32"
     types: tuple[LevelType, ...] = (finer, finer, "float32")
-    if is_half:
-        types = ("float16", "float16", "float16")
     return tuple(
         f"{level}{SUFFIXES[level_type]}" for level, level_type in zip(LEVELS, types, strict=True)
     )
@@ -99,7 +91,7 @@ def check_embedding(embedding: object, precision: str) -> None:
         kind = type(embedding).__name__
         raise TypeError(f"embedding must be from read_embedding, got {kind}")
     names = set(embedding.levels)
-    if names not in (set(level_names(precision, is_half=is_half)) for is_half in (False, True)):
+    if names != set(level_names(precision)):
         raise ValueError(
             f"embedding must be of the precision {precision}, got {', '.join(sorted(names))}"
         )

@@ -42,7 +42,7 @@ MIN_SIDE_PX: Final = 48
 """Smallest side of the region, in pixels of the image: a smaller region shows no surroundings."""
 
 MIN_PROBABILITY: Final = 1e-5
-"""Probability of code 0, and 1 minus that of code 255: 0 and 1 have no finite logits."""
+"""Probability of code 0, and 1 minus that of the last code: 0 and 1 have no finite logits."""
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]

@@ -30,8 +30,8 @@ TruthCounts = Int64[np.ndarray, "*batch truth code"]
 
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 
-LEAST_PROBABILITY: Final = float(np.sin(np.pi / 4 / (N_CODES - 1)) ** 2)
-"""Smallest probability whose code is not 0, about 1e-5; it replaces 0 in logarithms."""
+LEAST_PROBABILITY: Final = float(np.sin(np.pi / 1020) ** 2)
+"""Replaces 0 in logarithms, about 1e-5. Code 0 stands for probabilities up to sin²(π/300)."""
 
 UNSURE_BITS: Final = 0.5
 """Entropy above which a pixel counts as unsure: its probability is between 0.11 and 0.89."""
@@ -212,7 +212,7 @@ def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
 
     In [0, 1]; 1 for an all-background map, which has no doubtful pixel.
 
-    >>> counts = np.bincount([0, 255, 255], minlength=256)
+    >>> counts = np.bincount([0, 75, 75], minlength=76)
     >>> float(soft_dice(counts))
     1.0
 
@@ -244,7 +244,7 @@ def rankseg_iou(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
     """IoU with the ground truth of a mask that is cut where its expected IoU is the highest.
 
     >>> counts = np.zeros((1, 2, N_CODES), int)
-    >>> counts[0, 0, 0], counts[0, 1, 120], counts[0, 1, 255] = 3, 1, 2
+    >>> counts[0, 0, 0], counts[0, 1, 36], counts[0, 1, 75] = 3, 1, 2
     >>> rankseg_iou(counts)
     array([1.])
 

@@ -1,7 +1,7 @@
 """The methods whose run time the paper's Table 7 compares, each for one click on one image."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from math import comb
@@ -111,6 +111,7 @@ def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
 
 
 def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
-    logits = unview(decoded.on_image.selected_logits, default_view(view))
+    on_image = replace(decoded, logits=decoded.logits_on_image)
+    logits = unview(on_image.selected_logits, default_view(view))
     masks: Masks = logits.sigmoid().cpu().numpy()
     return masks

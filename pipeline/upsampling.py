@@ -69,7 +69,7 @@ def masks_at_image(
         from_gpu = (at_image(logits, size_px) > 0).cpu().numpy()
         return from_gpu
     masks = np.zeros((*logits.shape[:2], *size_px), np.bool_)
-    rows, columns = _sides(logits, size_px)
+    rows, columns = _side(logits.shape[2], size_px[0]), _side(logits.shape[3], size_px[1])
     _cut(logits.flatten(0, 1).numpy(), rows, columns, masks.reshape(-1, *size_px))
     return masks
 
@@ -95,7 +95,7 @@ def count_pixels(
     if logits.device.type != "cpu":
         return count_pixels_by_torch(logits, truth, cuts)
     counts = np.zeros((2, *logits.shape[:2], len(cuts)), np.int64)
-    rows, columns = _sides(logits, (truth.shape[1], truth.shape[2]))
+    rows, columns = _side(logits.shape[2], truth.shape[1]), _side(logits.shape[3], truth.shape[2])
     limits = np.asarray(cuts, np.float32)
     _count(logits.contiguous().numpy(), truth.numpy(), rows, columns, limits, counts)
     return torch.from_numpy(counts)
@@ -126,11 +126,6 @@ def count_pixels_by_torch(
 def _limits(cuts: tuple[float, ...], device: torch.device) -> Float[Tensor, "cut 1 1"]:
     """Cuts as a tensor on a device, cached: each copy to the device would wait for the GPU."""
     return torch.tensor(cuts, device=device)[:, None, None]
-
-
-def _sides(logits: Tensor, size_px: tuple[int, int]) -> tuple[Side, Side]:
-    rows, columns = (_side(n, n_px) for n, n_px in zip(logits.shape[2:], size_px, strict=True))
-    return rows, columns
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,6 @@
-"""Calibrates thresholds of measures on the masks of an eval split, for ``usam gate``.
+"""Calibrates thresholds on the masks of an eval split, for ``usam gate``.
 
-Measures that predict an IoU are calibrated on the features of the split, for every prompt set;
-other measures on the results of the split, for one click.
+Its measures are 1 - an IoU that SamScore or heads predict for each proposal of any prompt set.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from pipeline.mask_sets import Coverage, Predicted
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.proposals import judged_proposals
 from pipeline.risk_control import NOTHING, CalibrationSet, Guarantee
-from pipeline.scoring.measures import BY_NAME, uncertainty_column
+from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
 from stages.page.labels import measure_label, model_label
 from stages.settings.params import Params, cache_location
@@ -29,9 +28,6 @@ from stages.split_predictions import expected_ious
 from stages.training.data import group_index, learned_from
 from storage.errors import DataError
 from storage.head_files.head_file import read_heads
-from storage.outputs.csv_forms import SPLIT_TABLES
-from storage.outputs.results import read_results
-from storage.paths import results_dir
 from storage.split.split_cells import SplitCells, open_cells
 
 SUREST: Final = 0.1
@@ -41,7 +37,7 @@ These failures show whether an alpha is within reach.
 """
 
 OF_PROPOSALS: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
-"""Measures that are 1 - predicted IoU: every proposal has a value, under any prompt set."""
+"""Measures that ``usam gate`` calibrates."""
 
 SMALL: Final = 1 / 3
 """Share of the objects, the smallest by area, that count as small."""
@@ -57,7 +53,7 @@ class Gated:
     model: str
     measure: str
     train_split: str
-    """Train split of the heads; empty for a measure without heads."""
+    """Train split of the heads; empty for the SamScore."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +90,11 @@ def calibrate(
 ) -> tuple[dict[CalibratedGuarantee, Coverage | None], dict[str, str]]:
     """Calibrate a threshold for each prompt set of the eval cell.
 
-    A measure that predicts no IoU gets a single threshold, for one click; if that does not exist,
-    an error is raised.
-
     Returns
     -------
     The guarantees, each with the coverage of its sets if it is about sets; and for each prompt set
     without a threshold, the reason.
     """
-    if masks.measure not in OF_PROPOSALS:
-        return {calibrate_results(masks, guarantee): None}, {}
     calibrated: dict[CalibratedGuarantee, Coverage | None] = {}
     faults: dict[str, str] = {}
     for prompt_masks in read_prompt_masks(params, masks):
@@ -163,30 +154,6 @@ def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str
     head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads)
     heads = read_heads(masks.train_split, {**cells.head_origin, **learned}, head_set)
     return partial(expected_ious, cell, head_set, heads)
-
-
-def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee:
-    """Calibrate the threshold of any measure on the masks of one click in a split's results.
-
-    Raises
-    ------
-    DataError
-        If the results lack the measure, or no threshold holds the guarantee.
-    """
-    measure = BY_NAME[masks.measure]
-    column = uncertainty_column(masks.measure, masks.train_split if measure.needs_heads else "")
-    columns = {*SPLIT_TABLES["objects"].columns, column}
-    rows = read_results(results_dir(masks.split), of_objects=columns).objects
-    is_judged = (rows["protocol"] == masks.protocol) & (rows["judged"] == masks.protocol)
-    rows = rows[is_judged & (rows["model"] == masks.model)]
-    if column not in rows or rows[column].isna().all():
-        raise DataError(f"results of the split must have {column}, got none of these masks")
-    judged = CalibrationSet.of(
-        rows[column].to_numpy(),
-        (rows["iou"] < guarantee.iou).to_numpy(),
-        rows["group"].to_numpy(),
-    )
-    return calibrate_masks(masks, guarantee, judged, TRAIN_PROMPTS[0])
 
 
 def calibrate_masks(

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.choice_gains import N_RESAMPLES
 from pipeline.heads.kinds import OURS, HeadSet
 from pipeline.heads.objectives import fold_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
-from pipeline.mask_choices import N_RESAMPLES
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.bootstrap import Resampled, resampled_areas

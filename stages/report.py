@@ -5,18 +5,16 @@ Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery
 Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/report.html``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
-from stages.tables.paper import DataSets
-from stages.tables.report_table import Inputs, Results
+from stages.tables.report_table import Inputs, evaluated_models
 from stages.tables.special_tables import metrics
 from storage.folders import whole_folder, write_json, write_text
 from storage.outputs.results import (
-    Gallery,
     read_all_trials,
     read_gallery,
     read_results,
@@ -35,7 +33,14 @@ def main() -> None:
         for split in params.eval_splits
     }
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
-    inputs = _inputs(results, galleries, params.train_splits, params.report.paper)
+    models = evaluated_models(results)
+    inputs = Inputs(
+        results,
+        {split: gallery.table for split, gallery in galleries.items()},
+        read_all_trials(params.train_splits, models),
+        read_runtime(RUNTIME_PATH, models),
+        params.report.paper,
+    )
     # Imported here: results that do not fit together are refused before matplotlib is imported.
     from stages.page.render import Contents, last_commit, render_report  # noqa: PLC0415
 
@@ -56,23 +61,6 @@ def main() -> None:
     _write_tables(contents.tables, formats)
     write_text(PAGE, page)
     print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n")
-
-
-def _inputs(
-    results: Results,
-    galleries: Mapping[str, Gallery],
-    train_splits: Iterable[str],
-    data_sets: DataSets,
-) -> Inputs:
-    shown = {split: gallery.table for split, gallery in galleries.items()}
-    # All splits have the same models, from small to large.
-    models = list(
-        dict.fromkeys(
-            model for split_results in results.values() for model in split_results.run["models"]
-        )
-    )
-    timed = read_runtime(RUNTIME_PATH, models)
-    return Inputs(results, shown, read_all_trials(train_splits, models), timed, data_sets)
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:

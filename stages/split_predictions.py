@@ -23,7 +23,7 @@ from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
-from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
+from storage.head_files.calibrated_scores import Calibration, read_isotonic
 from storage.head_files.guarantees import CHOICES, ERRORS, offered_choice
 from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
@@ -87,13 +87,14 @@ def read_split_heads(
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     sets = head_sets(ablations, kinds=kinds, further_seeds=further_seeds)
+    fitted = {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()}
     return SplitHeads(
         {
             (head_set, name): read_heads(name, origin, head_set)
             for head_set, (name, origin) in product(sets, origins.items())
         },
-        {name: read_isotonic(name, kinds[0], origin) for name, origin in origins.items()},
-        {name: read_fixed_cuts(name, kinds[0], origin) for name, origin in origins.items()},
+        {name: calibration for name, (calibration, _) in fitted.items()},
+        {name: fixed_cuts for name, (_, fixed_cuts) in fitted.items()},
     )
 
 

@@ -8,13 +8,10 @@ Writes  ``heads/<train split>/tuning/<kind>/``: ``<objective>.json`` and, every 
 """
 
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
 
 from pipeline.heads.kinds import HEAD_KINDS, Hyperparameters, Trial
 from pipeline.vocabulary import objectives_of
 from stages.program.main import check_unchanged, stage_main
-from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import train_settings
@@ -33,10 +30,15 @@ def main(split: str, objective: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, objectives_of(params.models))
     tune = params.tune
-    expected = train_settings(params.extract, split, params.models, params.train_prompts)
-    trials, folder = (
-        _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
-    )
+    trials, folder = list[Trial](), None
+    if tune.n_trials:
+        # Imported here: the import takes seconds, and a stage of 0 trials does not need it.
+        from stages.executor.opened_cells import CellsToOpen  # noqa: PLC0415
+        from stages.training.search import Study, search  # noqa: PLC0415
+
+        expected = train_settings(params.extract, split, params.models, params.train_prompts)
+        cells = CellsToOpen(split, expected, cache_location())
+        trials, folder = search(Study(cells, objective, tune), params.executor)
     default = Hyperparameters(tune.epochs, tune.batch_size, tune.learning_rate, tune.momentum)
     ranked = sorted(trials, key=lambda trial: trial.mse)
     plan, cost = (ranked[0].plan, ranked[0].mse) if ranked else (default, None)
@@ -49,21 +51,6 @@ def main(split: str, objective: str) -> None:
     if folder is not None:
         # With the log of this study, `dvc repro -f` would reuse every trial and train nothing.
         shutil.rmtree(folder)
-
-
-def _search(
-    split: str,
-    objective: str,
-    expected: Mapping[tuple[str, str], Mapping[str, object]],
-    tune: TuneParams,
-    executor: ExecutorParams,
-) -> tuple[list[Trial], Path]:
-    # Imported here: the import takes seconds, and a stage of 0 trials does not need it.
-    from stages.executor.opened_cells import CellsToOpen  # noqa: PLC0415
-    from stages.training.search import Study, search  # noqa: PLC0415
-
-    cells = CellsToOpen(split, expected, cache_location())
-    return search(Study(cells, objective, tune), executor)
 
 
 if __name__ == "__main__":

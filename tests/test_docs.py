@@ -31,8 +31,8 @@ from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
 from stages.cli.app import COMMANDS, app, load_command
 from stages.filling.plans import cell_bytes
 from stages.settings.blocks import Split
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import parse
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, parse
 from stages.settings.signatures import eval_cells
 from storage.datasets.readers import DATA_SETS
 from tests.benchmarks.test_bench_demo import MAX_MINUTES

@@ -9,9 +9,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool
-from sam2.utils.amg import calculate_stability_score
 
 from pipeline.masks import CUT
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
@@ -140,18 +138,17 @@ def _corrected(clicks: Clicks, answer: Uncertainty, true: Mask) -> Clicks:
 def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
     k = answer.selected
     ious, p = [iou_of(mask, true) for mask in answer.masks], answer.probability[k]
-    stability = calculate_stability_score(torch.from_numpy(answer.logits[k])[None], 0.0, 1.0)
     return {
         "iou": ious[k],
         "best_iou": max(ious),
         "expected_iou": float(answer.expected_iou.own[k]),
         "sam_score": float(answer.sam_score[k]),
-        "stability": float(np.nan_to_num(float(stability))),
+        "stability": float(answer.stability[k]),
         "h_std": float(answer.h_std[k]),
         "soft_dice": float(2 * (p * (p > CUT)).sum() / (p.sum() + (p > CUT).sum())),
         "chosen_iou": iou_of(answer.best_mask.mask, true),
         "chosen_gain": answer.best_mask.gain,
         "unlike_training": answer.unlike_training,
         **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
-        **{f"direct gain {name}": gains[k] for name, gains in answer.direct_gap.by_name.items()},
+        **{f"direct gain {name}": gains[k] for name, gains in answer.direct_gap.items()},
     }

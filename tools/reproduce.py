@@ -25,12 +25,12 @@ import torch
 from stages.cli.checkpoints import MB, download_bar
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.doctor import unseen_gpu
-from stages.cli.run import choose, steps_of
+from stages.cli.run import choose, run_step, steps_of
 from stages.filling.plans import all_cells, cell_bytes
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
-from stages.settings.params import PARAMS_FILE, Params, read_params
-from stages.settings.parsing import ParamsError, read_yaml
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError, read_yaml
 from stages.settings.versions import VERSIONS_FILE
 from stages.tables.paper import PAPER
 from storage.checkpoints.weights import checkpoints
@@ -278,9 +278,7 @@ def compute(stages: Sequence[str]) -> None:
     """
     steps = list(steps_of(read_yaml(ROOT / "dvc.yaml"), read_yaml(PARAMS_FILE)))
     for step in choose(steps, stages):
-        print(f"Running stage '{step.name}':", flush=True)
-        for _, *words in step.commands:
-            _run(*words)
+        run_step(step)
 
 
 def _run(*words: str) -> None:

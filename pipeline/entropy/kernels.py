@@ -10,6 +10,8 @@ from typing import Final, no_type_check
 import numpy as np
 from numba import njit
 
+from pipeline.masks import FIRST_FOREGROUND_CODE
+
 BLOCK_PX: Final = 16384
 """Pixels to which all masks are added in one pass: their sums stay in a core's cache."""
 
@@ -21,6 +23,12 @@ N_LANES: Final = 6
 
 SMALLEST: Final = 1e-300
 """Replaces 0 before a logarithm is taken."""
+
+TO_HIGHEST_BIT: Final = 128 - FIRST_FOREGROUND_CODE
+"""Added to a code, it sets the highest bit of the byte in the foreground alone."""
+
+TO_HIGHEST_BITS: Final = np.uint64(TO_HIGHEST_BIT * 0x0101010101010101)
+"""The same for the eight codes of a word."""
 
 FOREGROUND_ABOVE: Final = 0.5
 """A pixel of a mixture is foreground above this probability."""
@@ -215,13 +223,13 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
     """Write one bit per pixel of some masks: 1 in the foreground.
 
     Each byte has eight consecutive pixels, in an order that is unspecified, but the same for all
-    masks. ``mask_code`` is uint8 (object, mask, pixel), C-contiguous, with the highest bit set in
-    the foreground; ``members`` int64 (object, member), the indices of the masks to pack; ``hard``
-    uint8 (object, member, byte), all 0 before, where bytes of padding stay 0.
+    masks. ``mask_code`` is uint8 (object, mask, pixel), C-contiguous; ``members``
+    int64 (object, member), the indices of the masks to pack; ``hard`` uint8 (object, member, byte),
+    all 0 before, where bytes of padding stay 0.
 
     Notes
     -----
-    A multiplication moves the highest bits of eight codes into one byte. ``numpy.packbits`` needs
+    A multiplication moves the highest bits of eight bytes into one byte. ``numpy.packbits`` needs
     the masks as booleans first, in new memory, and takes four times as long.
     """
     n_words = mask_code.shape[2] // 8
@@ -230,10 +238,14 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
             codes = mask_code[i, members[i, k]]
             words = codes[: 8 * n_words].view(np.uint64)
             for j in range(n_words):
-                bits = (words[j] >> np.uint64(7)) & np.uint64(0x0101010101010101)
+                bits = ((words[j] + TO_HIGHEST_BITS) >> np.uint64(7)) & np.uint64(
+                    0x0101010101010101
+                )
                 hard[i, k, j] = (bits * np.uint64(0x0102040810204080)) >> np.uint64(56)
             for px in range(8 * n_words, codes.size):
-                hard[i, k, n_words] = (hard[i, k, n_words] << 1) | (codes[px] >> 7)
+                hard[i, k, n_words] = (hard[i, k, n_words] << 1) | (
+                    codes[px] >= FIRST_FOREGROUND_CODE
+                )
 
 
 @njit(nogil=True, cache=True)

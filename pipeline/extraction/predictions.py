@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from pipeline.extraction.iou import iou_arrays
 from pipeline.heads.kinds import HeadKind
-from pipeline.masks import FIRST_FOREGROUND_CODE
+from pipeline.masks import FIRST_FOREGROUND_CODE, N_CODES
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
@@ -152,7 +152,7 @@ def extract_objects(
         targets, decoded = decoded_call
         large = unview(on_image(decoded.logits, decoded.filled), request.view)
         ious = iou_arrays(large, truth[sam.upload(targets.objects)], with_cuts=with_cuts)
-        logits = unview(decoded.on_image.logits, request.view)
+        logits = unview(decoded.logits_on_image, request.view)
         arrays = _answers(decoded) | ious | mask_statistics(logits)
         if with_masks:
             arrays["mask_code"] = encode_logits(logits)
@@ -261,7 +261,7 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     A logit above 0, however small, is coded as foreground. asin(sqrt(sigmoid(z))) = atan(exp(z /
     2)) saves two functions on the largest array of all.
     """
-    code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
+    code = (torch.atan(torch.exp(logits / 2)) * ((N_CODES - 1) * 2 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
@@ -318,9 +318,14 @@ def _corrections(
 
 
 def _answers(decoded: Decoded) -> dict[str, Tensor]:
-    names = "sam_score", "iou_token", "mask_token", "object_score"
-    arrays = {name: getattr(decoded, name) for name in names}
-    return {name: array for name, array in arrays.items() if array is not None}
+    arrays = {
+        "sam_score": decoded.sam_score,
+        "iou_token": decoded.iou_token,
+        "mask_token": decoded.mask_token,
+    }
+    if decoded.object_score is not None:
+        arrays["object_score"] = decoded.object_score
+    return arrays
 
 
 _LN2: Final = float(np.log(2))
@@ -372,7 +377,7 @@ def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """
     tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
-        tensors |= mask_statistics(decoded.on_image.logits)
+        tensors |= mask_statistics(decoded.logits_on_image)
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 

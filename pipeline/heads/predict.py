@@ -28,7 +28,12 @@ STANDARD: Final = ("inputs.mean", "inputs.scale")
 N_LAYERS: Final = 3
 """Number of linear layers of a head."""
 
-OUTPUT_LAYER: Final = tuple(f"layers.{N_LAYERS - 1}.{part}" for part in ("weight", "bias"))
+LAYERS: Final = tuple(
+    f"layers.{layer}.{part}" for layer in range(N_LAYERS) for part in ("weight", "bias")
+)
+"""Names of the tensors of all layers: the weight, then the bias, of each layer."""
+
+OUTPUT_LAYER: Final = LAYERS[-2:]
 """Names of the tensors of the last layer, which heads that share their other layers do not share.
 """
 
@@ -62,13 +67,12 @@ def predict(
     hidden: dict[tuple[int, ...], np.ndarray] = {}
     outputs: dict[str, Float32[np.ndarray, " row"]] = {}
     for objective, head in heads.items():
+        check_width(objective, head, inputs.shape[1])
         if NODES in head:
-            check_width(objective, head, inputs.shape[1])
             outputs[objective] = predict_trees(head[NODES], inputs)
             continue
         shared = tuple(id(head[name]) for name in sorted(head) if name not in OUTPUT_LAYER)
         if shared not in hidden:
-            check_width(objective, head, inputs.shape[1])
             hidden[shared] = _last_hidden(head, inputs)
         outputs[objective] = sigmoid(_linear(head, N_LAYERS - 1, hidden[shared]))[:, 0]
     return outputs
@@ -77,8 +81,8 @@ def predict(
 def _last_hidden(
     head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
 ) -> Float32[np.ndarray, "row hidden"]:
-    mean, scale = (head.get(name) for name in STANDARD)
-    hidden = inputs if mean is None or scale is None else (inputs - mean) / scale
+    mean, scale = STANDARD
+    hidden = (inputs - head[mean]) / head[scale] if mean in head else inputs
     for layer in range(N_LAYERS - 1):
         hidden = np.maximum(_linear(head, layer, hidden), 0)
     return hidden
@@ -111,9 +115,8 @@ def check_head(objective: str, head: HeadWeights) -> None:
     if {*head} == {NODES}:
         check_nodes(objective, head[NODES])
         return
-    names = {f"layers.{i}.{kind}" for i in range(N_LAYERS) for kind in ("weight", "bias")}
-    names |= set(STANDARD) if set(STANDARD) & set(head) else set()
-    if set(head) != names:
+    names = {*LAYERS, *STANDARD} if {*STANDARD} & {*head} else {*LAYERS}
+    if {*head} != names:
         raise ValueError(
             f"head {objective} must hold {', '.join(sorted(names))}, "
             f"got {', '.join(sorted(head)) or 'nothing'}"
@@ -124,25 +127,24 @@ def check_head(objective: str, head: HeadWeights) -> None:
             raise ValueError(
                 f"{name} of head {objective} must have {n_dims} dimensions, got {tensor.ndim}"
             )
-    for name, shape in _shapes(head).items():
-        tensor = head[name]
-        if tensor.shape != shape or tensor.dtype != np.float32:
+    shapes = _shapes(head)
+    for name, tensor in head.items():
+        if tensor.shape != shapes[name] or tensor.dtype != np.float32:
             raise ValueError(
-                f"{name} of head {objective} must be float32 of shape {shape}, "
+                f"{name} of head {objective} must be float32 of shape {shapes[name]}, "
                 f"got {tensor.dtype} of shape {tensor.shape}"
             )
 
 
 def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
     """Shapes that the tensors of a head must have to fit the layer before them, by name."""
-    width = head["layers.0.weight"].shape[-1]
+    width = head[LAYERS[0]].shape[-1]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STANDARD, (width,))
-    for i in range(N_LAYERS):
-        weight, bias = f"layers.{i}.weight", f"layers.{i}.bias"
-        n_outputs = head[bias].shape[-1] if i < N_LAYERS - 1 else 1
+    for weight, bias in zip(LAYERS[::2], LAYERS[1::2], strict=True):
+        n_outputs = 1 if bias in OUTPUT_LAYER else head[bias].shape[-1]
         shapes |= {weight: (n_outputs, width), bias: (n_outputs,)}
         width = n_outputs
-    return {name: shapes[name] for name in head}
+    return shapes
 
 
 def _linear(head: HeadWeights, layer: int, inputs: np.ndarray) -> np.ndarray:
@@ -169,16 +171,15 @@ INPUT_ARRAYS: Final = (
 """Names of the arrays of the cache from which inputs of heads are computed. ``iou`` is no input: it
 only tells which proposal is the best. Some families have no object score."""
 
-_PAIR_INDEX: Final = {pair: index for index, pair in enumerate(PROPOSAL_PAIRS)}
+_FIRST, _SECOND = np.array(PROPOSAL_PAIRS).T
+
+_PAIR_INDEX: Final = np.zeros((N_PROPOSALS, N_PROPOSALS), np.int64)
+"""Index in ``PROPOSAL_PAIRS`` of two proposals, in either order."""
+_PAIR_INDEX[_FIRST, _SECOND] = _PAIR_INDEX[_SECOND, _FIRST] = np.arange(len(PROPOSAL_PAIRS))
 
 N_MASK_STATISTICS: Final = 22
 """Number of inputs that ``figures`` has: statistics of an object's three masks, and the object
 score."""
-
-
-def _n_mask_statistics(*, has_object_score: bool) -> int:
-    return N_MASK_STATISTICS - (not has_object_score)
-
 
 _SCORE_MARGIN: Final = np.float32(1e-3)
 """Least distance of a SamScore from 0 and 1: SamScores are clipped to it before they become
@@ -268,7 +269,7 @@ def _mask_statistics(
     third, of the second with the third. The last input is the object score, if there is one.
     """
     if tokens.endswith("_no_statistics"):
-        n_statistics = _n_mask_statistics(has_object_score=OBJECT_SCORE in arrays)
+        n_statistics = N_MASK_STATISTICS - (OBJECT_SCORE not in arrays)
         return np.zeros((len(judged), n_statistics), np.float32)
     order = judged_first(arrays["sam_score"], judged)
     rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` would take five times as long
@@ -283,7 +284,7 @@ def _mask_statistics(
         np.log(area + _LEAST_AREA),
         entropy,
         confidence,
-        arrays["agreement"][rows, _pairs(order)],
+        arrays["agreement"][rows, _PAIR_INDEX[order[:, _FIRST], order[:, _SECOND]]],
     ]
     if OBJECT_SCORE in arrays:
         columns.append(arrays[OBJECT_SCORE][:, np.newaxis])
@@ -298,14 +299,6 @@ def judged_first(
     return np.argsort(-rank, axis=1, kind="stable")
 
 
-def _pairs(order: Int[np.ndarray, "object proposal"]) -> Int[np.ndarray, "object pair"]:
-    """For each pair of reordered proposals, its index in ``PROPOSAL_PAIRS``."""
-    index = np.empty((N_PROPOSALS, N_PROPOSALS), np.int64)
-    for (first, second), pair in _PAIR_INDEX.items():
-        index[first, second] = index[second, first] = pair
-    return np.stack([index[order[:, i], order[:, j]] for i, j in PROPOSAL_PAIRS], axis=1)
-
-
 INPUTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
     "tokens": _token_inputs,
     "figures": _mask_statistics,
@@ -318,6 +311,6 @@ def n_inputs(kind: HeadKind, n_channels: int, *, has_object_score: bool = True) 
 
     ``has_object_score`` says whether the model predicts object scores.
     """
-    n_statistics = _n_mask_statistics(has_object_score=has_object_score)
+    n_statistics = N_MASK_STATISTICS - (not has_object_score)
     widths = {"tokens": 2 * n_channels, "figures": n_statistics}
     return sum(widths[name] for name in kind.inputs)

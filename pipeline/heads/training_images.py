@@ -109,12 +109,12 @@ def fit_training_images(statistics: Statistics) -> TrainingImages:
 
 
 def from_tensors(tensors: Mapping[str, np.ndarray]) -> TrainingImages:
-    """Make ``TrainingImages`` from arrays that have the names of its fields, and check them.
+    """Make ``TrainingImages`` from arrays that have the names of its fields; check their shapes.
 
     Raises
     ------
     ValueError
-        If an array is missing or unknown, does not fit the others, or holds NaN or infinity.
+        If an array is missing or unknown, or does not fit the others.
     """
     names = [field.name for field in fields(TrainingImages)]
     if set(tensors) != set(names):
@@ -124,12 +124,12 @@ def from_tensors(tensors: Mapping[str, np.ndarray]) -> TrainingImages:
     width, n_images = tensors["mean"].size, tensors["distances"].size
     shapes = [(width,), (width,), (width, width), (n_images, width), (n_images,)]
     for name, shape in zip(names, shapes, strict=True):
-        if tensors[name].shape != shape or not n_images or not np.isfinite(tensors[name]).all():
+        if tensors[name].shape != shape or not n_images:
             raise ValueError(
-                f"{name} of training images must be finite of shape {shape}, got shape "
+                f"{name} of training images must be of shape {shape}, with one image at least, got "
                 f"{tensors[name].shape}"
             )
-    return TrainingImages(*(tensors[name].astype(np.float32) for name in names))
+    return TrainingImages(**tensors)
 
 
 def _standardised(statistics: Statistics, mean: np.ndarray, scale: np.ndarray) -> Statistics:

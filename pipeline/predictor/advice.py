@@ -51,8 +51,13 @@ class Costs:
     @property
     def by_correction(self) -> dict[str, float]:
         """Cost in IoU of each of ``CORRECTIONS``; 0 for keeping the mask and for the chosen one."""
-        costs = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
-        return {name: costs.get(name, 0.0) for name in CORRECTIONS}
+        return {
+            KEEP: 0.0,
+            "model": self.larger_model,
+            "prompt": self.click,
+            "task": 0.0,
+            "segmentation": self.person,
+        }
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,11 @@ def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     gains
         IoU that each possible correction is expected to add: ``model``, ``prompt`` or ``task``.
     """
-    reachable = {name: min(gain, 1 - own_iou) for name, gain in gains.items()}
-    by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own_iou}
-    # Of equally good corrections, the first in CORRECTIONS is advised.
-    names = [name for name in CORRECTIONS if name in by_choice]
+    possible = {KEEP: 0.0, **gains, "segmentation": 1 - own_iou}
+    reachable = {n: min(possible[n], 1 - own_iou) for n in CORRECTIONS if n in possible}
     cost_of = costs.by_correction
-    correction = max(names, key=lambda name: by_choice[name] - cost_of[name])
-    gain = by_choice[correction]
-    offered = {name: by_choice[name] for name in names if name != KEEP}
-    return Advice(correction, gain, own_iou + gain, offered)
+    # Of equally good corrections, the first in CORRECTIONS is advised.
+    correction = max(reachable, key=lambda name: reachable[name] - cost_of[name])
+    gain = reachable[correction]
+    del reachable[KEEP]
+    return Advice(correction, gain, own_iou + gain, reachable)

@@ -98,11 +98,6 @@ class EncodedImage:
     smallest: Sam | None = None
     stored_statistics: Statistics | None = None
 
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        return self.embedding.size_px
-
     @cached_property
     def statistics(self) -> Statistics | None:
         """Encoder statistics of the image by the family's smallest model.

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from pipeline.heads.scope import (
@@ -117,8 +118,8 @@ def permitted(
         choice=choice,
         no_choice=no_choice,
         # Of several guarantees, the strictest keeps fewest masks, and its sets are largest.
-        about_masks=min(about_masks, key=_threshold, default=None),
-        about_sets=min(about_sets, key=_threshold, default=None),
+        about_masks=min(about_masks, key=attrgetter("threshold"), default=None),
+        about_sets=min(about_sets, key=attrgetter("threshold"), default=None),
         cautions=tuple(filter(None, cautions)),
     )
 
@@ -146,7 +147,7 @@ def _offered_choice(
     if is_unlike or not of_prompts:
         untested = UNTESTED_CHOICE if choices else CHOOSES_NOTHING
         return None, "the image is unlike the training images" if is_unlike else untested
-    weakest = min(of_prompts, key=lambda choice: choice.low)
+    weakest = min(of_prompts, key=attrgetter("low"))
     if weakest.is_sure:
         return weakest, ""
     if weakest.n_images < LEAST_IMAGES:
@@ -158,10 +159,6 @@ def _offered_choice(
         "on held-out training images, the choice of masks gained no sure IoU from such prompts: "
         f"{weakest.gain:+.3f} ({weakest.low:+.3f} to {weakest.high:+.3f})"
     )
-
-
-def _threshold(guarantee: CalibratedGuarantee) -> float:
-    return guarantee.threshold
 
 
 def _unlike_words(unlike_training: float | None) -> str:
@@ -198,7 +195,7 @@ def decide(
         return Advice(NONE, 0.0, None, {}), None
     own_iou = float(predictions.own[proposal])
     advice = advise_on(predictions, proposal, costs, chosen_gain)
-    if not permission.advises or (advice.correction == KEEP and predictions.learned_best):
+    if not permission.advises or (advice.correction == KEEP and "task" not in predictions.gaps):
         advice = Advice(NONE, 0.0, own_iou, {})
     elif DRAWN_ONLY in permission.cautions:
         advice = replace(advice, holds_for=DRAWN_SHAPES)
@@ -221,13 +218,13 @@ def advise_on(
     difference of expected IoUs. The largest model gains 0 over itself. A single model has no such
     correction.
     """
-    own_iou, direct_gaps = predictions.own[proposal], predictions.direct_gaps
-    gains = {"prompt": direct_gaps.prompt[proposal]}
-    if direct_gaps.model is not None:
-        gain = direct_gaps.model[proposal]
-        if predictions.model != predictions.known_models[0]:
-            gain = predictions.models[predictions.known_models[-1]][proposal] - own_iou
-        gains = {"model": gain, **gains}
+    own_iou, direct_gaps = float(predictions.own[proposal]), predictions.direct_gaps
+    gains = {"prompt": float(direct_gaps["prompt"][proposal])}
+    if "model" in direct_gaps:
+        smallest, *_, largest = predictions.models
+        gains["model"] = float(direct_gaps["model"][proposal])
+        if predictions.model != smallest:
+            gains["model"] = float(predictions.models[largest][proposal]) - own_iou
     if chosen_gain > 0:
         gains["task"] = chosen_gain
-    return advise(float(own_iou), {name: float(gain) for name, gain in gains.items()}, costs)
+    return advise(own_iou, gains, costs)

@@ -15,8 +15,9 @@ from pipeline.heads.training_images import TrainingImages
 from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
 from pipeline.prompt_kinds import PromptError
+from pipeline.proposals import Values
 from pipeline.sam.model import Decoded
-from pipeline.scoring.evidence import HeadPredictions
+from pipeline.scoring.evidence import HeadPredictions, Predictions, head_predictions
 from pipeline.vocabulary import TRAIN_PROMPTS
 
 
@@ -63,6 +64,15 @@ class ProposalHeads:
             if objective not in self.weights:
                 raise ValueError(f"heads of {self.head_set} must have {objective}, got none")
 
+    def named(self, predictions: Predictions, own: Values | None = None) -> HeadPredictions | None:
+        """Expected IoUs and gaps from the heads' predictions by objective; None without heads.
+
+        ``own`` replaces the IoUs that the heads predict for the judged masks.
+        """
+        if self.head_set is None:
+            return None
+        return head_predictions(predictions, self.head_set, self.model, models=self.models, own=own)
+
     def unlike_training(self, image: EncodedImage) -> float | None:
         """Share of training images that are nearer to the other training images than an image is.
 
@@ -93,21 +103,29 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
 
 
 def values_of(predictions: HeadPredictions | None, proposal: int) -> dict[str, Any]:
-    """Expected IoUs and gaps of a proposal, for JSON, see ``HeadPredictions.values_of``.
+    """Expected IoUs and gaps of a proposal by their names, for JSON.
 
-    Each is None without heads.
+    The keys are ``expected_iou``, ``gap`` and ``direct_gap``; each is None without heads.
     """
     if predictions is None:
         return dict.fromkeys(("expected_iou", "gap", "direct_gap"))
-    return predictions.values_of(proposal)
+    kinds = {
+        "expected_iou": predictions.by_name,
+        "gap": predictions.gaps,
+        "direct_gap": predictions.direct_gaps,
+    }
+    return {
+        kind: {name: float(values[proposal]) for name, values in of_kind.items()}
+        for kind, of_kind in kinds.items()
+    }
 
 
 def predict_proposals(
     heads: ProposalHeads,
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
-) -> HeadPredictions | None:
-    """Predictions of every head for every proposal, in the order of the rows; None without heads.
+) -> Predictions:
+    """Predictions of every head for every proposal, in the order of the rows; empty without heads.
 
     ``inputs`` are the rows of ``proposal_inputs``, one for each SamScore.
 
@@ -120,7 +138,4 @@ def predict_proposals(
     """
     for values in (sam_score, inputs):
         check_finite("SamScores and tokens of the decoder", values)
-    if heads.head_set is None:
-        return None
-    predicted = predict(heads.weights, inputs)
-    return HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
+    return predict(heads.weights, inputs)

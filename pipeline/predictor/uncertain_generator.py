@@ -93,7 +93,7 @@ class UncertainMaskGenerator:
             assert decoder.whole_image is not None  # the generator has set it
             unlike_training = heads.unlike_training(decoder.whole_image)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
-        predictions = predict_proposals(heads, rows[:, decoder.n_logits :], sam_score)
+        predictions = heads.named(predict_proposals(heads, rows[:, decoder.n_logits :], sam_score))
         permission = permitted(heads, (), unlike_training=unlike_training)
         return [
             record | self._values_of(predictions, i, permission) for i, record in enumerate(records)

@@ -1,6 +1,6 @@
 """A predictor that replaces ``SAM2ImagePredictor``, and tells how wrong each mask may be."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -22,6 +22,7 @@ from pipeline.predictor.judgement import permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
+    Kind,
     PromptSet,
     joined,
     parse_one,
@@ -388,7 +389,7 @@ class UncertainPredictor:
         RuntimeError, ValueError
             If ``predict_uncertainty`` would raise this error for one of the prompt sets.
         """
-        size_px, side = self._image().size_px, self.sam.mask_size_px
+        size_px, side = self._image().embedding.size_px, self.sam.mask_size_px
         parsed = [parse_one(prompts, size_px, mask_size_px=side) for prompts in prompt_sets]
         return self.answers(parsed, costs, mask_size_px)
 
@@ -400,17 +401,15 @@ class UncertainPredictor:
     ) -> list[Uncertainty]:
         """Answer prompt sets that ``parse_one`` has checked, as ``predict_uncertainties`` does."""
         image, sam = self._image(), self.sam
-        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
         answers: dict[int, Uncertainty] = {}
         with own_precision(self.device):
             unlike_training = self.heads.unlike_training(image)
-            kinds = [(*prompt.kind, sam.is_padded_by_point(prompt.labels)) for prompt in prompts]
-            for numbers in _calls(kinds, batch):
+            for numbers in _calls(prompts, sam):
                 of_call = [prompts[i] for i in numbers]
                 uncertainties = read_uncertainty(
                     sam.decode(image.embedding, **vars(joined(of_call))),
                     self.heads,
-                    size_px=mask_size_px or image.size_px,
+                    size_px=mask_size_px or image.embedding.size_px,
                     costs=costs,
                     permissions=[
                         permitted(
@@ -434,7 +433,7 @@ class UncertainPredictor:
         return_logits: bool,  # noqa: FBT001
         normalize_coords: bool,  # noqa: FBT001
     ) -> Prediction:
-        height, width = image.size_px
+        height, width = image.embedding.size_px
         scale = (1, 1) if normalize_coords else (width, height)
         prompts = parse_prompts(prompt_set, scale=scale, mask_size_px=self.sam.mask_size_px)
         with own_precision(self.device):
@@ -447,10 +446,10 @@ class UncertainPredictor:
                 )
             if return_logits:
                 patched = on_image(self.postprocessing.patched(logits), image.embedding.filled)
-                masks = at_image(patched, image.size_px).cpu().numpy()
+                masks = at_image(patched, image.embedding.size_px).cpu().numpy()
             else:
                 masks = self.postprocessing.masks_at(
-                    logits, image.size_px, image.embedding.filled
+                    logits, image.embedding.size_px, image.embedding.filled
                 ).astype(np.float32)
             arrays = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
         return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
@@ -473,11 +472,16 @@ def _digest(rgb: Rgb) -> str:
     return pixels_sha256(rgb) if rgb.dtype == np.uint8 else ""
 
 
-def _calls(kinds: Sequence[Hashable], batch: int) -> Iterator[list[int]]:
-    """Yield, for each decoder call, the indices of at most ``batch`` prompt sets of one kind."""
-    for kind in dict.fromkeys(kinds):
-        numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
-        yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
+def _calls(prompts: Sequence[DecoderPrompts], sam: Sam) -> Iterator[list[int]]:
+    """Yield, for each decoder call, the indices of its prompt sets, which are of one kind."""
+    batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+    by_kind: dict[tuple[Kind, bool], list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        kind = prompt.kind, sam.is_padded_by_point(prompt.labels)
+        by_kind.setdefault(kind, []).append(i)
+    for numbers in by_kind.values():
+        for start in range(0, len(numbers), batch):
+            yield numbers[start : start + batch]
 
 
 def single_masks(

@@ -14,6 +14,7 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.iou import STABILITY_OFFSET
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
+from pipeline.heads.scope import ChoiceGain
 from pipeline.mask_choices import choose_masks, mask_set, offered_masks, selected_masks
 from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
@@ -26,8 +27,9 @@ from pipeline.predictor.proposal_heads import (
     proposal_inputs,
     values_of,
 )
+from pipeline.proposals import Values
 from pipeline.sam.model import Decoded
-from pipeline.scoring.evidence import HeadPredictions
+from pipeline.scoring.evidence import Predictions
 from pipeline.vocabulary import N_PROPOSALS
 
 LOGIT_BOUND: Final = 32
@@ -127,7 +129,7 @@ class Uncertainty:
 
     @property
     def gap(self) -> Any:  # noqa: ANN401
-        """Δ: gains as differences of two expected IoUs, as ``Gaps``; None without heads."""
+        """Δ: gains as differences of two expected IoUs, by correction; None without heads."""
         return None if self.expected_iou is None else self.expected_iou.gaps
 
     @property
@@ -247,28 +249,26 @@ def read_uncertainty(
         For each prompt set, the statements that are allowed about its masks.
     """
     sam_score = decoded.sam_score.cpu().numpy()
-    predictions = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
+    predicted = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
     figures = _figures(decoded, sam_score)
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
         rows = slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1))
-        claimed = None if predictions is None else predictions.of(rows)
+        of_prompt = {objective: values[rows] for objective, values in predicted.items()}
+        claimed = expected = heads.named(of_prompt)
         masks = postprocessing.masks_at(logits[None], size_px, decoded.filled)[0]
-        selected = int(sam_score[i].argmax())
-        of_prompt = _calibrated(claimed, selected, permission)
-        at_cut = partial(postprocessing.mask_at_cut, size_px=size_px, filled=decoded.filled)
-        choice = _choose(claimed, sam_score[i], logits, masks, permission, at_cut)
-        advice, is_kept = decide(
-            of_prompt,
-            selected,
-            costs,
-            permission=permission,
-            chosen_gain=0.0 if choice is None else choice.gain,
-        )
+        selected, choice = int(sam_score[i].argmax()), None
+        if claimed is not None and permission.choice is not None:
+            own = _calibrated(claimed.own, selected, permission.choice)
+            expected = heads.named(of_prompt, own)
+            at_cut = partial(postprocessing.mask_at_cut, size_px=size_px, filled=decoded.filled)
+            choice = _choose(of_prompt, sam_score[i], permission.choice, logits, masks, at_cut)
+        gain = choice.gain if choice else 0.0
+        advice, is_kept = decide(expected, selected, costs, permission=permission, chosen_gain=gain)
         sets = permission.about_sets
         yield Uncertainty(
             masks=masks,
             sam_score=sam_score[i],
-            expected_iou=of_prompt,
+            expected_iou=expected,
             choice=choice,
             advice=advice,
             is_kept=is_kept,
@@ -283,10 +283,11 @@ def read_uncertainty(
 
 def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]) -> dict[str, Any]:
     """Arrays of low-resolution masks, a row for each prompt set, by fields of ``Uncertainty``."""
-    on_image, logits = decoded.on_image.logits, bounded(decoded.logits).cpu().numpy()
+    on_image, logits = decoded.logits_on_image, bounded(decoded.logits).cpu().numpy()
     probability = decode(encode_logits(on_image).cpu().numpy())
     inside = logits if decoded.filled is None else on_image.cpu().numpy()
-    inner, outer = ((inside > cut).sum((2, 3)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
+    inner = (inside > STABILITY_OFFSET).sum((2, 3))
+    outer = (inside > -STABILITY_OFFSET).sum((2, 3))
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     return {
         "logits": logits,
@@ -297,41 +298,35 @@ def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]
     }
 
 
-def _calibrated(
-    claimed: HeadPredictions | None, selected: int, permission: Permission
-) -> HeadPredictions | None:
+def _calibrated(own: Values, selected: int, calibration: ChoiceGain) -> Values:
     """Calibrate the expected IoUs of proposals beside the selected one as that of a choice.
 
-    So no proposal states a higher IoU than the choice. Without a choice, nothing changes.
+    So no proposal states a higher IoU than the choice.
     """
-    if claimed is None or permission.choice is None:
-        return claimed
-    own_iou = claimed.own[selected]
-    gain = permission.choice.gain_at(claimed.own - own_iou)
+    gain = calibration.gain_at(own - own[selected])
     gain[selected] = 0
-    return claimed.with_own((own_iou + gain).clip(0, 1))
+    calibrated: Values = (own[selected] + gain).clip(0, 1)
+    return calibrated
 
 
 def _choose(
-    predictions: HeadPredictions | None,
+    predictions: Predictions,
     sam_score: Float32[np.ndarray, " proposal"],
+    calibration: ChoiceGain,
     logits: Float[Tensor, "proposal y x"],
     masks: Bool[np.ndarray, "proposal height width"],
-    permission: Permission,
     at_cut: Callable[[Tensor, float], np.ndarray],
-) -> Choice | None:
-    """The mask with the highest calibrated gain of all proposals and cuts; None if not permitted.
+) -> Choice:
+    """The mask with the highest calibrated gain of all proposals and cuts.
 
-    ``at_cut`` cuts logits to a mask at another probability than ``CUT``.
-    It is the selected mask where no calibrated gain is above 0.
+    It is the selected mask where no calibrated gain is above 0. ``at_cut`` cuts logits to a mask at
+    another probability than ``CUT``.
     """
-    if predictions is None or permission.choice is None:
-        return None
-    at_cuts = [predictions.by_objective[name] for name in CUT_OBJECTIVES]
+    at_cuts = [predictions[name] for name in CUT_OBJECTIVES]
     expected_iou = np.stack(at_cuts, axis=-1)[np.newaxis]
     selected = selected_masks(sam_score[np.newaxis])
     best = choose_masks(expected_iou)
-    chosen, (gain,) = offered_masks(best, selected, expected_iou, permission.choice)
+    chosen, (gain,) = offered_masks(best, selected, expected_iou, calibration)
     (own_iou,) = selected.of(expected_iou)
     proposal, cut = int(chosen.proposal[0]), CUTS[int(chosen.cut[0])]
     mask = masks[proposal]

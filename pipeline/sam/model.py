@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -80,15 +80,14 @@ class Embedding:
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
 
-    def levels(self, *, is_half: bool = False) -> dict[str, np.ndarray]:
+    def levels(self) -> dict[str, np.ndarray]:
         """Arrays ``(channel, row, column)`` of the levels, by the names of ``level_names``.
 
-        An array of type uint16 holds the bits of bfloat16 numbers. ``is_half`` rounds the levels to
-        half precision; masks then differ a little, so extraction never reads such levels.
+        An array of type uint16 holds the bits of bfloat16 numbers.
         """
         levels: dict[str, np.ndarray] = {}
         for name, tensor in zip(LEVELS, (*self.high_res, self.image), strict=True):
-            level = (tensor.half() if is_half else tensor)[0].cpu()
+            level = tensor[0].cpu()
             suffix = SUFFIXES[cast("LevelType", str(level.dtype).removeprefix("torch."))]
             # NumPy has no bfloat16.
             bits = level.view(torch.uint16) if level.dtype == torch.bfloat16 else level
@@ -133,12 +132,12 @@ class Decoded:
     """Part of the square that the image fills, as of the ``Embedding``."""
 
     @property
-    def on_image(self) -> "Decoded":
-        """The same with logits that cover the image alone, of the same size.
+    def logits_on_image(self) -> Float[Tensor, "prompt proposal y x"]:
+        """Logits that cover the image alone, of the same size.
 
         Statistics, entropies and views are about such logits.
         """
-        return replace(self, logits=low_res_on_image(self.logits, self.filled), filled=None)
+        return low_res_on_image(self.logits, self.filled)
 
     @property
     def selected_logits(self) -> Float[Tensor, "prompt y x"]:
@@ -179,6 +178,7 @@ class Sam:
             _cast_encoder(model)
         # With its number: "cuda" alone is the current GPU, of which each thread has its own.
         self.device: torch.device = next(self.model.parameters()).device
+        self._is_cuda = device.type == "cuda"
         self.precision = precision
         with torch.inference_mode():
             self._shared_decoder = SharedDecoder(
@@ -187,29 +187,17 @@ class Sam:
                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
         self._point_encoder = PointEncoder(model.sam_prompt_encoder, pads_boxes=model.pads_boxes)
+        self.image_size_px = int(model.image_size)
+        """Side of the square image that the encoder takes."""
         self.mask_size_px = mask_side_px(model)
         """Side of the low-resolution masks that ``decode`` returns."""
-        model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
-        mean, std = (
-            torch.tensor(colour, device=device).view(1, 3, 1, 1)
-            for colour in (model.pixel_mean, model.pixel_std)
-        )
-        self._mean, self._std = mean, std
-
-    @property
-    def image_size_px(self) -> int:
-        """Side of the square image that the encoder takes."""
-        return int(self.model.image_size)
-
-    @property
-    def n_channels(self) -> int:
+        self.n_channels = int(model.hidden_dim)
         """Number of channels of a token."""
-        return int(self.model.hidden_dim)
-
-    @property
-    def has_object_score(self) -> bool:
+        self.has_object_score = bool(model.pred_obj_scores)
         """Whether the decoder predicts a logit for there being an object."""
-        return bool(self.model.pred_obj_scores)
+        model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
+        colours = torch.tensor([model.pixel_mean, model.pixel_std], device=device)
+        self._mean, self._std = colours.view(2, 1, 3, 1, 1)
 
     def is_padded_by_point(self, labels: Int[np.ndarray, "prompt click"] | None) -> bool:
         """Whether a point that only pads ends the prompt sets: the same for all of a call."""
@@ -280,17 +268,15 @@ class Sam:
     def restore(self, stored: StoredEmbedding) -> Embedding:
         """Make an embedding from its levels in a store, without running the encoder.
 
-        Decoding gives the same bits as before, unless the store rounded the levels to half
-        precision. The levels must be by this model, which is not checked.
+        Decoding gives the same bits as before. The levels must be by this model, which is not
+        checked.
         """
         finest, finer, image = (self._level(array) for array in stored.in_order)
         return self._embedding(image, (finest, finer), stored.size_px)
 
     def _level(self, array: np.ndarray) -> Tensor:
         level = self.upload(array)[None]
-        if level.dtype == torch.uint16:
-            return level.view(torch.bfloat16)
-        return level.float()
+        return level.view(torch.bfloat16) if level.dtype == torch.uint16 else level
 
     def _embedding(
         self,
@@ -299,8 +285,7 @@ class Sam:
         size_px: tuple[int, int],
     ) -> Embedding:
         # Sums may depend on the order of numbers in memory, and stores keep no such order.
-        image, finest, finer = (level.contiguous() for level in (image, *high_res))
-        high_res = finest, finer
+        image, high_res = image.contiguous(), (high_res[0].contiguous(), high_res[1].contiguous())
         shared = self._shared_decoder.share(image, dense=self._dense(None), high_res=high_res)
         filled = (self.image_size_px, *self._filled_px(size_px)) if self.model.is_padded else None
         return Embedding(image, high_res, size_px, shared, filled)
@@ -314,10 +299,6 @@ class Sam:
         """Wait until a GPU has done all queued work; a CPU has none."""
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
-
-    @property
-    def _is_cuda(self) -> bool:
-        return self.device.type == "cuda"
 
     @torch.inference_mode()
     def decode(
@@ -397,7 +378,7 @@ class Sam:
         object_score: Tensor | None,
         filled: Filled | None,
     ) -> Decoded:
-        first = int(self.model.pred_obj_scores)
+        first = int(self.has_object_score)
         if not self.model.iou_prediction_use_sigmoid:
             # Heads of SAM 1 and SAM 3.1 may predict less than 0, which is no share of Eq. 10.
             sam_score = sam_score.clamp(min=0)

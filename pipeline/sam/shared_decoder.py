@@ -126,7 +126,7 @@ class SharedDecoder:
         positioned = cells + self._position
         values = linear(cells, self._v_proj.weight)
         fine_bias, coarse_bias = self._upscaling.biases
-        fine, coarse = (by_cell(level.float(), shape) for level in high_res)
+        fine, coarse = by_cell(high_res[0].float(), shape), by_cell(high_res[1].float(), shape)
         return SharedImage(
             cells=cells.to(self._dtype),
             keys=(*self._projected(self._k_projs[:1], positioned), *self._later_keys),

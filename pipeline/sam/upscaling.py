@@ -46,7 +46,8 @@ class Upscaling:
 
     def __init__(self, stages: Module, dtype: torch.dtype) -> None:
         outer, self._norm, self._outer_act, inner, self._inner_act = stages
-        self._outer, self._inner = (_by_quarter(level.weight, dtype) for level in (outer, inner))
+        self._outer = _by_quarter(outer.weight, dtype)
+        self._inner = _by_quarter(inner.weight, dtype)
         self.biases = inner.bias, outer.bias
         """Biases to add to the features at the resolution of the pixels and of the quarters."""
 

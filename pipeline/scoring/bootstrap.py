@@ -235,7 +235,8 @@ def shares_below(n_groups: int) -> tuple[float, float]:
     of n - 1 degrees of freedom replaces the normal distribution. Intervals of plain percentiles
     would contain the true value for only 90.5 % of samples of 13 groups.
     """
-    # Imported here: a predictor imports this module, but needs no interval and no SciPy.
+    # Imported here: SciPy loads in half a second, and commands that import this module for the
+    # names of statistics need no interval.
     from scipy.special import ndtr, stdtrit  # noqa: PLC0415
 
     width = -stdtrit(n_groups - 1, (1 - LEVEL) / 2) * sqrt(n_groups / (n_groups - 1))

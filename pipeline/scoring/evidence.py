@@ -1,14 +1,15 @@
 """Inputs of measures: predictions of a model and its heads for objects."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
-from pipeline.vocabulary import JUDGED, MODEL_GAP, N_PROPOSALS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS
 
 Predictions = Mapping[str, Values]
 """Predictions of a head set from one model's tokens, by objective, in [0, 1]."""
@@ -42,88 +43,32 @@ DIRECT_GAP_SHIFT: Final = 0.5
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """Predicted gains in IoU of three corrections, for each object or proposal."""
-
-    model: Values | None
-    """Gain of the largest model over the smallest model; None if the family has one model."""
-    prompt: Values
-    """Gain of eight clicks over one click."""
-    task: Values | None
-    """Gain of the best proposal over the selected one; None for heads of protocol ``best``."""
-
-    @property
-    def by_name(self) -> dict[str, Values]:
-        """Gains that are not None, by the correction: ``model``, ``prompt`` or ``task``."""
-        return {name: gap for name, gap in vars(self).items() if gap is not None}
-
-
-@dataclass(frozen=True)
 class HeadPredictions:
     """IoUs and gaps that one head set predicts from the tokens of one model.
 
-    Arrays have a value for each object or proposal, in double precision. An attribute raises a
-    ValueError if the head set has no head of an objective that it needs.
+    Arrays have a value for each object or proposal, in double precision.
     """
 
     model: str
     """The model whose masks are judged."""
-    known_models: tuple[str, ...]
-    """The models that the heads know, from small to large."""
-    head_set: HeadSet | None
-    """None if there are no heads."""
-    by_objective: Mapping[str, Values]
-    """Predictions in [0, 1], by objective."""
+    own: Values
+    """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
+    models: Mapping[str, Values]
+    """IoU of each model's mask, from small to large; that of ``model`` is ``own``."""
+    refined: Values
+    """IoU after eight clicks instead of one."""
+    best: Values
+    """IoU of the best proposal of the model; ``own`` for heads of protocol ``best``."""
+    selected: Values
+    """IoU of the proposal with the highest SamScore; ``own`` for heads that learned from it."""
+    gaps: Mapping[str, Values]
+    """Δ: gains in IoU as differences of two expected IoUs, by correction.
 
-    def of(self, rows: slice) -> "HeadPredictions":
-        """Predictions for some of the objects or proposals."""
-        return replace(self, by_objective={k: v[rows] for k, v in self.by_objective.items()})
-
-    def predicted(self, objective: str) -> Values:
-        """Predictions of the head of an objective; a ValueError without this head."""
-        return _named("heads", self.by_objective, objective)
-
-    @property
-    def own(self) -> Values:
-        """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
-        return self.predicted(self._own_objective)
-
-    def with_own(self, own: Values) -> "HeadPredictions":
-        """The same predictions with another ``own``."""
-        return replace(self, by_objective={**self.by_objective, self._own_objective: own})
-
-    @property
-    def _own_objective(self) -> str:
-        named = f"iou_{self.model}"
-        return self.head_set.own_objective(self.model) if self.head_set else named
-
-    @property
-    def models(self) -> dict[str, Values]:
-        """IoU of each model's mask, from small to large; that of ``model`` is ``own``."""
-        return {
-            model: self.own if model == self.model else self.predicted(f"iou_{model}")
-            for model in self.known_models
-        }
-
-    @property
-    def refined(self) -> Values:
-        """IoU after eight clicks instead of one."""
-        return self.predicted("iou_refined")
-
-    @property
-    def best(self) -> Values:
-        """IoU of the best proposal of the model; ``own`` for heads of protocol ``best``."""
-        return self.own if self.learned_best else self.predicted("iou_best")
-
-    @property
-    def selected(self) -> Values:
-        """IoU of the proposal with the highest SamScore; ``own`` for heads that learned from it."""
-        return self.predicted("iou_selected") if self.learned_best else self.own
-
-    @property
-    def learned_best(self) -> bool:
-        """Whether the heads learned from the best of three proposals, so that they compare none."""
-        return self.head_set is None or self.head_set.protocol == "best"
+    ``model`` is the gain of the largest model over the smallest, left out if the heads know one
+    model; ``prompt`` that of eight clicks over one click; ``task`` that of the best proposal over
+    the selected one, left out for heads of protocol ``best``, which compare none."""
+    direct_gaps: Mapping[str, Values]
+    """Δ*: the gains of ``gaps`` as predicted by heads that learned the gain itself."""
 
     @property
     def by_name(self) -> dict[str, Values]:
@@ -136,59 +81,54 @@ class HeadPredictions:
             "selected": self.selected,
         }
 
-    def model_gap(self) -> Values:
-        """Δ_Θ: predicted IoU of the largest model less the predicted IoU of the smallest model."""
-        largest, smallest = (self.predicted(f"iou_{self.known_models[i]}") for i in (-1, 0))
-        gap: Values = largest - smallest
-        return gap
 
-    def prompt_gap(self) -> Values:
-        """Δ_Xp: predicted IoU of eight clicks less the predicted IoU of the judged mask."""
-        gap: Values = self.refined - self.own
-        return gap
+def head_predictions(
+    predictions: Predictions,
+    head_set: HeadSet,
+    model: str,
+    *,
+    models: Sequence[str],
+    own: Values | None = None,
+) -> HeadPredictions:
+    """Name the IoUs and gaps that the heads of a set predict from the tokens of a model.
 
-    def task_gap(self) -> Values:
-        """Δ_A: predicted IoU of the best proposal less the predicted IoU of the selected one."""
-        gap: Values = self.best - self.selected
-        return gap
+    Parameters
+    ----------
+    predictions
+        Predictions of the heads, by objective.
+    model
+        The model whose masks are judged.
+    models
+        The models that the heads know, from small to large.
+    own
+        IoU of the judged mask, in double precision; by default, as the heads predict it.
 
-    def direct_gap(self, objective: str) -> Values:
-        """Δ*: the gap that the head of an objective predicts directly, in [-0.5, 0.5]."""
-        gap: Values = self.predicted(objective) - DIRECT_GAP_SHIFT
-        return gap
-
-    @property
-    def gaps(self) -> Gaps:
-        """Δ: gains as differences of two expected IoUs."""
-        return Gaps(
-            self.model_gap() if len(self.known_models) > 1 else None,
-            self.prompt_gap(),
-            None if self.learned_best else self.task_gap(),
-        )
-
-    @property
-    def direct_gaps(self) -> Gaps:
-        """Δ*: gains as predicted by heads that learned the gain itself."""
-        return Gaps(
-            self.direct_gap(MODEL_GAP) if len(self.known_models) > 1 else None,
-            self.direct_gap("prompt_gap"),
-            None if self.learned_best else self.direct_gap("task_gap"),
-        )
-
-    def values_of(self, index: int) -> dict[str, dict[str, float]]:
-        """Expected IoUs and gaps of one object or proposal, for JSON.
-
-        The keys are ``expected_iou``, ``gap`` and ``direct_gap``, then the names of ``by_name``.
-        """
-        kinds = {
-            "expected_iou": self.by_name,
-            "gap": self.gaps.by_name,
-            "direct_gap": self.direct_gaps.by_name,
-        }
-        return {
-            kind: {name: float(values[index]) for name, values in of_kind.items()}
-            for kind, of_kind in kinds.items()
-        }
+    Raises
+    ------
+    ValueError
+        If the head of an objective is missing.
+    """
+    predicted = partial(_named, "heads", predictions)
+    own = predicted(head_set.own_objective(model)) if own is None else own
+    learned_best = head_set.protocol == "best"
+    best = own if learned_best else predicted("iou_best")
+    selected = predicted("iou_selected") if learned_best else own
+    refined, gaps = predicted("iou_refined"), dict[str, Values]()
+    if len(models) > 1:
+        gaps["model"] = predicted(f"iou_{models[-1]}") - predicted(f"iou_{models[0]}")
+    gaps["prompt"] = refined - own
+    if not learned_best:
+        gaps["task"] = best - selected
+    return HeadPredictions(
+        model,
+        own,
+        {name: own if name == model else predicted(f"iou_{name}") for name in models},
+        refined=refined,
+        best=best,
+        selected=selected,
+        gaps=gaps,
+        direct_gaps={name: predicted(f"{name}_gap") - DIRECT_GAP_SHIFT for name in gaps},
+    )
 
 
 @dataclass(frozen=True)
@@ -196,7 +136,7 @@ class Evidence:
     """All that a measure of uncertainty may read about the masks of a model.
 
     Some measures serve for comparison and know the ground truth: ``misses_best`` and
-    ``heads_of_best`` are for these measures alone. Values are in double precision.
+    ``from_best_tokens`` are for these measures alone. Values are in double precision.
     """
 
     model: str
@@ -234,16 +174,24 @@ class Evidence:
         is_missed: Values = (best != selected).astype(np.float64)
         return is_missed
 
-    @property
+    def predicted(self, objective: str) -> Values:
+        """Prediction of the head of an objective; a ValueError without this head."""
+        return _named("heads", self.predictions, objective)
+
+    @cached_property
     def heads(self) -> HeadPredictions:
         """Predictions of the heads from the tokens of the judged mask."""
-        return HeadPredictions(self.model, self.scores.models, self.head_set, self.predictions)
+        assert self.head_set is not None  # measures without heads ask for none
+        models = self.scores.models
+        return head_predictions(self.predictions, self.head_set, self.model, models=models)
 
-    @property
-    def heads_of_best(self) -> HeadPredictions:
-        """Predictions of the heads from the tokens of the best mask."""
-        predictions = self.from_best_tokens or {}
-        return HeadPredictions(self.model, self.scores.models, self.head_set, predictions)
+    def direct_task_gap(self, *, is_best_known: bool = False) -> Values:
+        """Δ*: gain of the best proposal over the selected one, as one head predicts it.
+
+        ``is_best_known`` reads the tokens of the best mask instead of those of the judged one.
+        """
+        predictions = self.from_best_tokens if is_best_known else self.predictions
+        return _named("heads", predictions or {}, "task_gap") - DIRECT_GAP_SHIFT
 
 
 def _named(kind: str, arrays: Mapping[str, Values], name: str) -> Values:

@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS_BY_NAME, PAPER, HeadKind
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence
-from pipeline.vocabulary import MODEL_GAP, TASKS
+from pipeline.vocabulary import TASKS
 
 BASELINE: Final = "sam_score"
 """The measure with which all other measures of the same masks are compared."""
@@ -263,7 +263,7 @@ DECLARED: Final = (
         "1 − SamScore, isotonic",
         "1 minus the IoU that the SamScore of the judged mask stands for, by isotonic regression "
         "on the train split, for each model; it ranks as the SamScore does, but for ties",
-        lambda evidence: 1 - evidence.heads.predicted(ISOTONIC),
+        lambda evidence: 1 - evidence.predicted(ISOTONIC),
         colour="#3b82f6",
         tasks=("segmentation",),
         heads=ISOTONIC,
@@ -284,7 +284,7 @@ DECLARED: Final = (
         "delta_theta",
         "Δ_Θ",
         "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
-        lambda evidence: evidence.heads.model_gap(),
+        lambda evidence: evidence.heads.gaps["model"],
         tasks=("model",),
         compares_models=True,
         radar_lines=("gaps",),
@@ -293,7 +293,7 @@ DECLARED: Final = (
         "delta_xp",
         "Δ_Xp",
         "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
-        lambda evidence: evidence.heads.prompt_gap(),
+        lambda evidence: evidence.heads.gaps["prompt"],
         tasks=("prompt",),
         radar_lines=("gaps",),
     ),
@@ -302,7 +302,7 @@ DECLARED: Final = (
         "Δ_A",
         "what the best proposal has over the selected one, as two heads predict it: "
         "USAM_best − USAM_selected",
-        lambda evidence: evidence.heads.task_gap(),
+        lambda evidence: evidence.heads.best - evidence.heads.selected,
         tasks=("task",),
         radar_lines=("gaps",),
     ),
@@ -310,7 +310,7 @@ DECLARED: Final = (
         "delta_theta_star",
         "Δ*_Θ",
         "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
-        lambda evidence: evidence.heads.direct_gap(MODEL_GAP),
+        lambda evidence: evidence.heads.direct_gaps["model"],
         tasks=("model",),
         compares_models=True,
         is_dashed=True,
@@ -321,7 +321,7 @@ DECLARED: Final = (
         "delta_xp_star",
         "Δ*_Xp",
         "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
-        lambda evidence: evidence.heads.direct_gap("prompt_gap"),
+        lambda evidence: evidence.heads.direct_gaps["prompt"],
         tasks=("prompt",),
         is_dashed=True,
         radar_lines=("gaps_star",),
@@ -332,7 +332,7 @@ DECLARED: Final = (
         "Δ*_A",
         "what the best proposal has over the selected one, as one head predicts it: IoU of the "
         "best − IoU of the selected",
-        lambda evidence: evidence.heads.direct_gap("task_gap"),
+        lambda evidence: evidence.direct_task_gap(),
         tasks=("task",),
         is_dashed=True,
         radar_lines=("gaps_star",),
@@ -343,7 +343,7 @@ DECLARED: Final = (
         "Δ*_A, best known",
         "Δ*_A, whose head reads the tokens of the best mask instead of the selected one, as in the "
         "authors' code: it knows the ground truth",
-        lambda evidence: evidence.heads_of_best.direct_gap("task_gap"),
+        lambda evidence: evidence.direct_task_gap(is_best_known=True),
         tasks=("task",),
         judged="selected",
         knows_truth=True,

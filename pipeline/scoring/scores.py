@@ -6,7 +6,6 @@ unit is a fraction of 1.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
 from typing import Annotated, Any, Final, Literal
 
 Protocol = Annotated[str, "whether the best or the selected masks are judged"]
@@ -27,9 +26,6 @@ class Interval:
 
     low: float
     high: float
-
-
-NO_INTERVAL: Final = Interval(nan, nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +74,7 @@ class Score:
     keys: Keys
     statistic: str
     value: float
-    interval: Interval = NO_INTERVAL
+    interval: Interval
 
     @property
     def row(self) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from pipeline.sam.families import FAMILIES
-from stages.cards.stores import HUB, CardStore, Publication, card_stores, croissant, n_objects
+from stages.cards.stores import HUB, Publication, card_stores, croissant, n_objects
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import counted, printable
-from storage.files.manifest import record_of
+from storage.files.manifest import FILE, record_of
 from storage.folders import check_output, write_json, write_text
 from storage.head_files.head_file import OBJECTIVES, HeadFile, read_head_file
+from storage.store.inspection import Store
 
 PROJECT: Final = "usam-cache"
 
@@ -47,9 +48,9 @@ def size_category(n: int) -> str:
     return SIZES[min(max(len(str(n)) - 3, 0), len(SIZES) - 1)]
 
 
-def describe_stores(stores: Sequence[CardStore]) -> str:
+def describe_stores(stores: Sequence[Store]) -> str:
     """Describe stores in a sentence: their number, families, objects and megabytes."""
-    families = sorted({store.entry("family") for store in stores} - {""})
+    families = sorted({str(store.signature.get("family", "")) for store in stores} - {""})
     origin = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
     return (
         f"{counted(len(stores), 'Zarr v3 store')} of {PROJECT}, made {origin}: "
@@ -57,13 +58,13 @@ def describe_stores(stores: Sequence[CardStore]) -> str:
     )
 
 
-def _megabytes(*stores: CardStore) -> str:
-    return f"{sum(store.opened.size_bytes for store in stores) / 1e6:,.1f} MB"
+def _megabytes(*stores: Store) -> str:
+    return f"{sum(store.size_bytes for store in stores) / 1e6:,.1f} MB"
 
 
-def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
+def stores_readme(stores: Sequence[Store], publication: Publication) -> str:
     """Text of ``README.md``, the card of a data set of stores."""
-    families = sorted({store.entry("family") for store in stores} - {""})
+    families = sorted({str(store.signature.get("family", "")) for store in stores} - {""})
     front = {
         "license": publication.license,
         "pretty_name": publication.name,
@@ -82,49 +83,48 @@ def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
     )
 
 
-def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
+def _opening(stores: Sequence[Store], publication: Publication) -> str:
     first = min(stores, key=_rank)
-    kind, address = first.opened.kind, f"{publication.address}/{first.path}"
+    kind, address = first.kind, f"{publication.address}/{first.path.as_posix()}"
     packages = f"{PROJECT} huggingface_hub" if HUB.fullmatch(publication.address) else PROJECT
     code = f'import usam_cache\n\n{kind} = usam_cache.open_{kind}("{address}")'
     plain = f'import zarr\n\n{kind} = zarr.open_group("{address}", mode="r")'
-    paragraphs = [f"## Open\n\nAfter `pip install {packages}`:", _code(code)]
-    if not first.is_zipped:
-        paragraphs += ["or by Zarr alone:", _code(plain)]
-    paragraphs += [f"`usam cache verify {address}` holds every file to the store's manifest."]
+    paragraphs = (
+        *(f"## Open\n\nAfter `pip install {packages}`:", _code(code)),
+        *("or by Zarr alone:", _code(plain)),
+        f"`usam cache verify {address}` holds every file to the store's manifest.",
+    )
     return "\n\n".join(paragraphs)
 
 
-def _rank(store: CardStore) -> tuple[int, bool]:
+def _rank(store: Store) -> tuple[int, bool]:
     """Sort key: the most useful kind of store first, of a kind the view ``identity`` first."""
-    return KINDS_TO_OPEN.index(store.opened.kind), store.entry("view") != "identity"
+    return KINDS_TO_OPEN.index(store.kind), store.signature.get("view") != "identity"
 
 
-def _store_table(stores: Sequence[CardStore]) -> str:
-    headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest or ZIP")
+def _store_table(stores: Sequence[Store]) -> str:
+    headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest")
     rows = [
         (
-            *(f"`{store.path}`", store.opened.kind, str(store.n_objects)),
-            *(str(store.opened.sizes.get("prompt", "")), _megabytes(store)),
-            f"`{store.record.sha256}`",
+            *(f"`{store.path.as_posix()}`", store.kind, str(store.sizes.get("object", 0))),
+            *(str(store.sizes.get("prompt", "")), _megabytes(store)),
+            f"`{store.files.record(FILE).sha256}`",
         )
         for store in stores
     ]
     return _table(headings, rows)
 
 
-def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
+def _entries(stores: Sequence[Store]) -> dict[str, str]:
     """Signature entries of the stores as rows of a table: label and all values, joined by ``;``.
 
     Entries in ``NOT_LISTED`` are left out.
     """
     entries: dict[str, dict[str, None]] = {}
     for store in stores:
-        labels = {
-            "weights": f"weights of {store.entry('model')}",
-            "view_parameters": f"view {store.entry('view')}",
-        }
-        for key, value in store.opened.signature.items():
+        model, view = (store.signature.get(key, "") for key in ("model", "view"))
+        labels = {"weights": f"weights of {model}", "view_parameters": f"view {view}"}
+        for key, value in store.signature.items():
             if key not in NOT_LISTED:
                 text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
                 entries.setdefault(labels.get(key, key), {})[text or "as it is"] = None
@@ -197,7 +197,7 @@ Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
 
 
 def cache_card(
-    stores: Annotated[list[str], typer.Argument(help="Stores, zipped or not, or folders of them.")],
+    stores: Annotated[list[str], typer.Argument(help="Stores, or folders of them.")],
     *,
     address: Annotated[
         str, typer.Option(help="Where they will be, such as hf://datasets/ann/usam@main.")
@@ -205,7 +205,6 @@ def cache_card(
     license_name: License,
     creator: Annotated[str, typer.Option(help="Who made them.")],
     to: Folder = Path("hub"),
-    date: Annotated[str, typer.Option(help="Date of publication; today by default.")] = "",
     version: Annotated[str, typer.Option(help="Version of the data.")] = "1.0.0",
 ) -> None:
     """Write README.md and croissant.json of stores, for a hub; the stores are not copied.
@@ -217,8 +216,8 @@ def cache_card(
             raise ParamsError(
                 f"address must have a scheme, such as hf:// or https://, got {address}"
             )
-        day = date or datetime.now(UTC).date().isoformat()
-        publication = Publication(address.rstrip("/"), license_name, creator, day, version)
+        today = datetime.now(UTC).date().isoformat()
+        publication = Publication(address.rstrip("/"), license_name, creator, today, version)
         opened = card_stores(stores)
         check_output(to / README, CARD_BEGINS)
         check_output(to / CROISSANT, CROISSANT_BEGINS)

@@ -1,15 +1,14 @@
-"""Stores as a card lists them, and ``croissant.json``, their description in MLCommons' format."""
+"""The stores that a card lists, and ``croissant.json``, their description in MLCommons' format."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from zipfile import is_zipfile
 
 from stages.settings.parsing import ParamsError
 from storage.errors import DataError, hidden
-from storage.files.manifest import FILE, FileRecord, record_of
+from storage.files.manifest import FILE
 from storage.store.checks import find_stores
 from storage.store.inspection import Store, open_store
 
@@ -54,33 +53,7 @@ class Publication:
         return f"{folder}/{path}"
 
 
-@dataclass(frozen=True)
-class CardStore:
-    """A store that a card lists, with a digest that covers all of its files."""
-
-    path: str
-    """Path of the store below the working folder, and below the publication's address."""
-    opened: Store
-    file: str
-    """Path of the store's manifest, which has the digests of all other files, or of its ZIP."""
-    record: FileRecord
-
-    def entry(self, key: str) -> str:
-        """Value of a key in the store's signature; empty if the signature lacks the key."""
-        return str(self.opened.signature.get(key, ""))
-
-    @property
-    def n_objects(self) -> int:
-        """Number of objects in the store; 0 for embeddings, whose rows are images."""
-        return self.opened.sizes.get("object", 0)
-
-    @property
-    def is_zipped(self) -> bool:
-        """Whether the store is a single ZIP file."""
-        return self.file == self.path
-
-
-def card_stores(paths: Sequence[str]) -> list[CardStore]:
+def card_stores(paths: Sequence[str]) -> list[Store]:
     """Open the stores at and below the given paths, each store once.
 
     Raises
@@ -97,25 +70,22 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
                 f"got {hidden(path)}"
             )
     store_paths = dict.fromkeys(store for path in paths for store in find_stores(Path(path)))
-    return [_card_store(path) for path in store_paths]
+    stores = [open_store(path) for path in store_paths]
+    for store in stores:
+        if store.faulty:
+            raise DataError(f"{store} must be complete, got {len(store.faulty)} faulty files")
+    return stores
 
 
-def _card_store(path: Path) -> CardStore:
-    store = open_store(path)
-    if store.faulty:
-        raise DataError(f"{store} must be complete, got {len(store.faulty)} faulty files")
-    file = path if is_zipfile(path) else path / FILE
-    return CardStore(path.as_posix(), store, file.as_posix(), record_of(file))
-
-
-def n_objects(stores: Sequence[CardStore]) -> int:
+def n_objects(stores: Sequence[Store]) -> int:
     """Number of objects in all splits; the stores of one split count once.
 
     If no store has both a split and objects, the objects of all stores are summed.
     """
-    in_splits = [store for store in stores if store.entry("split") and store.n_objects]
-    by_split = {store.entry("split"): store.n_objects for store in in_splits}
-    return sum((by_split or {store.path: store.n_objects for store in stores}).values())
+    counts = {store.path: store.sizes.get("object", 0) for store in stores}
+    in_splits = [store for store in stores if store.signature.get("split") and counts[store.path]]
+    by_split = {store.signature["split"]: counts[store.path] for store in in_splits}
+    return sum((by_split or counts).values())
 
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
@@ -153,13 +123,13 @@ CONTEXT: Final[Mapping[str, Any]] = {
 
 
 def croissant(
-    stores: Sequence[CardStore], publication: Publication, description: str
+    stores: Sequence[Store], publication: Publication, description: str
 ) -> dict[str, Any]:
     """Describe a data set of stores in Croissant's format, as JSON-LD.
 
     Croissant has no term for Zarr. A store has two entries: its manifest, whose digest covers the
-    digests of all other files, and the set of its files. A zipped store has one entry, its ZIP.
-    ``description`` is a text about the data set.
+    digests of all other files, and the set of its files. ``description`` is a text about the data
+    set.
     """
     return {
         "@context": {**CONTEXT},
@@ -177,22 +147,24 @@ def croissant(
     }
 
 
-def _files(store: CardStore, publication: Publication) -> list[dict[str, Any]]:
+def _files(store: Store, publication: Publication) -> list[dict[str, Any]]:
+    path, record = store.path.as_posix(), store.files.record(FILE)
+    file = f"{path}/{FILE}"
     digest = {
         "@type": "cr:FileObject",
-        "@id": store.file,
-        "name": store.file,
-        "contentUrl": publication.url(store.file),
-        "contentSize": f"{store.record.n_bytes} B",
-        "encodingFormat": "application/zip" if store.is_zipped else "application/json",
-        "sha256": store.record.sha256,
+        "@id": file,
+        "name": file,
+        "contentUrl": publication.url(file),
+        "contentSize": f"{record.n_bytes} B",
+        "encodingFormat": "application/json",
+        "sha256": record.sha256,
     }
     files = {
         "@type": "cr:FileSet",
-        "@id": store.path,
-        "name": store.path,
-        "description": f"A Zarr v3 store of kind {store.opened.kind}.",
-        "includes": f"{store.path}/**",
+        "@id": path,
+        "name": path,
+        "description": f"A Zarr v3 store of kind {store.kind}.",
+        "includes": f"{path}/**",
         "encodingFormat": "application/vnd.zarr; version=3",
     }
-    return [digest] if store.is_zipped else [digest, files]
+    return [digest, files]

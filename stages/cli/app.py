@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Masks and how wrong they may be": {
@@ -59,28 +59,15 @@ class LateGroup(TyperGroup):
     Importing all commands would make ``usam --help`` take seconds.
     """
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
-        """Make a placeholder with a command's name and help line; None for an unknown name."""
-        words = COMMANDS.get(cmd_name)
-        return TyperCommand(cmd_name, help=words) if words else None
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - click's
+        """Import a command that the command line names; None for an unknown name."""
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - click's
         """Write the list of commands into the help text, under a heading for each group."""
         for heading, group in GROUPS.items():
             with formatter.section(heading):
                 formatter.write_dl([*group.items()])
-
-    def resolve_command(
-        self,
-        ctx: Any,  # noqa: ANN401 - click's
-        args: list[str],
-    ) -> tuple[str | None, Any, list[str]]:
-        """Import the command that ``args`` names; return its name, the command, its arguments.
-
-        An unknown name ends the program with click's message about its usage.
-        """
-        name, command, arguments = super().resolve_command(ctx, args)
-        return name, load_command(command.name or "") if command else None, arguments
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves

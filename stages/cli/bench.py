@@ -21,16 +21,14 @@ app = typer.Typer(
 
 
 @app.command()
-def extraction(  # noqa: PLR0913 - each is an option
+def extraction(
     *,
     model: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 8,
     view: Annotated[str, typer.Option(help="View of the images, with its defaults.")] = "identity",
     family: Annotated[str | None, typer.Option(help="Family; default: params.yaml.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16; as above.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; as above.")] = None,
     encoder_batch: Annotated[int | None, typer.Option(help="Images per encoder call.")] = None,
-    decoder_batch: Annotated[int | None, typer.Option(help="Prompt sets per decoder call.")] = None,
 ) -> None:
     """Time the parts of an extraction by models with random weights, on drawn scenes.
 
@@ -40,8 +38,7 @@ def extraction(  # noqa: PLR0913 - each is an option
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
     from stages.extraction.timing import SPEED, extraction_speed  # noqa: PLC0415
 
-    batches = {"encoder_batch": encoder_batch, "decoder_batch": decoder_batch}
-    options = {"family": family, "precision": precision, "device": device, **batches}
+    options = {"family": family, "precision": precision, "encoder_batch": encoder_batch}
     with reported_errors():
         params, models = _settings({**options, "weights": "random-0"})
         for name in model or ():

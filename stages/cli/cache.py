@@ -36,7 +36,7 @@ app.command("card")(cache_card)
 Where = str | Path
 """Path or address of a store."""
 
-AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
+AnyStore = Annotated[str, typer.Argument(help="A store, a folder of stores, or an address.")]
 
 
 @app.command("verify")

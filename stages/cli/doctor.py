@@ -18,9 +18,9 @@ from stages.cli.columns import aligned, bytes_text
 from stages.predictor import command_options
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError, check_known, parse
-from stages.settings.signatures import weights_of, weights_record
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError, check_known, parse
+from stages.settings.signatures import weights_record
 from storage.checkpoints import weights as weights_files
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import family_heads, read_head_file
@@ -261,7 +261,7 @@ def _click(params: ExtractParams, model: str | None, device: "torch.device") -> 
     ]
     model = model or next(iter(trained), models[0])
     is_trained = model in trained
-    used = weights_of(params, model) if is_trained else "random-0"
+    used = params.weights_of(model) if is_trained else "random-0"
     sam, reference = (
         load_sam(params.family, model, precision=precision, device=where, weights=used)
         for precision, where in ((params.precision, device.type), ("fp32", "cpu"))

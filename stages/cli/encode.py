@@ -43,9 +43,6 @@ Out = Annotated[str, typer.Option(metavar="STORE", help="Path of the store to wr
 PrecisionName = Annotated[
     str, typer.Option("--precision", help="fp32 or bf16: that of the heads that will judge masks.")
 ]
-Half = Annotated[
-    bool, typer.Option("--half", help="Round levels to half precision, for clicks only.")
-]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace a store of other settings or images.")
 ]
@@ -57,10 +54,9 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     family: command_options.Family = None,
     model: ModelName = None,
     precision: PrecisionName = "fp32",
-    half: Half = False,  # noqa: FBT002 - typer's options
     weights: command_options.Weights = None,
     device: command_options.Device = "auto",
-    replace: Replace = False,  # noqa: FBT002
+    replace: Replace = False,  # noqa: FBT002 - typer's options
 ) -> None:
     """Encode the images of a folder once, so that clicks need no GPU.
 
@@ -81,7 +77,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
         with stoppable(f"finished shards are kept in {work}"):
             rows = read_rows(images, _files(former) if former else ())
             (name,) = embedding_cells(str(images), [model])
-            cell = _cell(name, params, rows, is_half=half, pool=work)
+            cell = _cell(name, params, rows, work)
             if former and not replace:
                 _check_continued(former, cell, images)
             n_bytes = _written(cell, params, images, store)
@@ -163,7 +159,7 @@ def _former(out: Path) -> Store | None:
         return None
     try:
         store = open_store(out)
-        kind = store.kind if store.files.folder else "an archive"
+        kind = store.kind
     except StoreError:
         kind = "something else"
     if kind != "embeddings":
@@ -196,13 +192,11 @@ def _check_continued(former: Store, cell: Cell, images: Path) -> None:
         )
 
 
-def _cell(
-    name: CellName, params: ExtractParams, rows: ShardedTable, *, is_half: bool, pool: Path
-) -> Cell:
+def _cell(name: CellName, params: ExtractParams, rows: ShardedTable, pool: Path) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
     signature = {
-        **embedding_settings(params, name.model, is_half=is_half),
+        **embedding_settings(params, name.model),
         "shard_images": rows.shard_rows,
         "images_digest": rows.digest,
         "device": settled_device(params.device).type,

@@ -22,8 +22,7 @@ from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError, check_known
 from storage.errors import DataError
 from storage.head_files.guarantees import write_guarantees
-from storage.outputs.results import read_run
-from storage.paths import gate_path, results_dir
+from storage.paths import gate_path
 
 IN_USE: Final = "usam_ours"
 """Default measure: the uncertainty by the heads that a predictor uses by default."""
@@ -43,7 +42,7 @@ def gate(
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
-    measure: Annotated[str, typer.Option(help="Name of the measure, as in scores.csv.")] = IN_USE,
+    measure: Annotated[str, typer.Option(help=f"One of {', '.join(OF_PROPOSALS)}.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
     """Find which masks to keep so that a promise about them holds.
@@ -71,19 +70,22 @@ def gate(
 def _masks(
     params: Params, split: str | None, protocol: str, model: str | None, measure: str
 ) -> Gated:
-    check_known("measure", measure, tuple(BY_NAME))
-    split = split or params.eval_splits[0]
+    check_known("measure", measure, OF_PROPOSALS)
     train_split = ""
-    if BY_NAME[measure].needs_heads and measure not in OF_PROPOSALS:
-        train_split = next(iter(read_run(results_dir(split))["heads"]), "")
-    elif BY_NAME[measure].needs_heads:
+    if BY_NAME[measure].needs_heads:
         if not params.train_splits:
             raise ParamsError(
                 f"train_splits must name the split whose heads compute {measure}, got none: add "
                 "one, or use a measure without heads by --measure sam_score"
             )
         train_split = params.train_splits[0]
-    return Gated(split, protocol, model or shown_model(params.models), measure, train_split)
+    return Gated(
+        split or params.eval_splits[0],
+        protocol,
+        model or shown_model(params.models),
+        measure,
+        train_split,
+    )
 
 
 def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
@@ -94,8 +96,6 @@ def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
     check_known("protocol", masks.protocol, PROTOCOLS)
     check_known("eval split", masks.split, params.eval_splits)
     check_known("model", masks.model, params.models)
-    if guarantee.of == OF_SETS:
-        check_known("measure", masks.measure, OF_PROPOSALS)
 
 
 def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]:

@@ -26,7 +26,7 @@ Where = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[STORE]...",
-        help="Folders, ZIP files or addresses of stores, or folders of these; all by default.",
+        help="Folders or addresses of stores, or folders of these; all by default.",
     ),
 ]
 

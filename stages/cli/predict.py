@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -109,7 +110,7 @@ def predict(  # noqa: PLR0913 - one for each option
         check_masks(masks, choice.file.choices)
         rgb = read_rgb(image)
         height, width = rgb.shape[:2]
-        paths = _picture_paths(image, save)
+        paths = _picture_paths(image, save) if save else {}
         _note_gates(choice)
         options = grid.of_generator(choice.family, "" if everything else "--everything")
         if everything:
@@ -122,24 +123,24 @@ def predict(  # noqa: PLR0913 - one for each option
             prompt = parse_clicks(click or [], not_click or [], box, (height, width))
             answer = _prompt(choice, rgb, costs, prompt, masks)
         values, lines, draw = answer
-        saved = [_save(paths[kind], pixels) for kind, pixels in draw().items()] if save else []
+        saved = [_save(paths[kind], pixels) for kind, pixels in draw().items()] if paths else []
     if as_json:
         size = {"height_px": height, "width_px": width}
         header = {"image": str(image), **size, "family": choice.family, "model": choice.model}
-        print(json.dumps(header | values | {"saved": saved}, indent=2))
+        print(json.dumps(header | values() | {"saved": saved}, indent=2))
     else:
         name = f"{printable(str(image))}, {width} x {height} px, {choice.family} {choice.model}"
-        print(f"{name}\n\n{lines}", *map(printable, saved), sep="\n")
+        print(f"{name}\n\n{lines()}", *map(printable, saved), sep="\n")
 
 
-Answer = tuple[dict[str, Any], str, Callable[[], dict[str, np.ndarray]]]
-"""Values for ``--json``, text for people, and a function that draws the pictures by kind."""
+Answer = tuple[Callable[[], dict[str, Any]], Callable[[], str], Callable[[], dict[str, np.ndarray]]]
+"""Functions that make the values for ``--json``, the text for people, and the pictures by kind."""
 
 
-def _picture_paths(image: Path, save: Path | None) -> dict[str, Path]:
-    """Path of each kind of picture; with ``save``, a file there that is none is refused."""
-    paths = {kind: (save or Path()) / f"{image.stem}-{kind}.png" for kind in PICTURES}
-    for path in paths.values() if save else ():
+def _picture_paths(image: Path, folder: Path) -> dict[str, Path]:
+    """Path of each kind of picture in a folder; a file there that is none is refused."""
+    paths = {kind: folder / f"{image.stem}-{kind}.png" for kind in PICTURES}
+    for path in paths.values():
         check_output(path, PNG_BEGINS)
     return paths
 
@@ -181,7 +182,8 @@ def _everything(
         drawn = [decode_rle(record["segmentation"]["counts"], height, width) for record in ordered]
         return {"everything": draw_masks(rgb, drawn, [*map(record_score, ordered)])}
 
-    return {"gate": None, "masks": records}, _everything_lines(records, height * width), draw
+    values = {"gate": None, "masks": records}
+    return lambda: values, partial(_everything_lines, records, height * width), draw
 
 
 def _prompt(
@@ -215,9 +217,11 @@ def _prompt(
             "entropy": draw_entropy(rgb, uncertainty.pixel_entropy[picked.proposal]),
         }
 
-    gate, sets = gate_words(uncertainty), set_words(uncertainty)
-    values = {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
-    return values, _lines(uncertainty, gate, sets), draw
+    def values() -> dict[str, Any]:
+        gate, sets = gate_words(uncertainty), set_words(uncertainty)
+        return {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
+
+    return values, partial(_lines, uncertainty), draw
 
 
 def _save(path: Path, pixels: np.ndarray) -> str:
@@ -228,19 +232,17 @@ def _save(path: Path, pixels: np.ndarray) -> str:
     return str(path)
 
 
-def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
-    """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution.
-
-    ``gate`` and ``sets`` are sentences about the guarantees of the heads' card, empty without one.
-    """
+def _lines(uncertainty: "Uncertainty") -> str:
+    """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution."""
     expected = uncertainty.expected_iou
     of_heads = [] if expected is None else [_gain_rows(uncertainty, expected), _chosen(uncertainty)]
     entropy = f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}"
     paragraphs = [_proposal_rows(uncertainty), *of_heads, entropy]
     if uncertainty.is_kept is not None:
         verdict = "keep" if uncertainty.is_kept else "do not keep"
+        gate = gate_words(uncertainty)
         paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
-    if sets:
+    if sets := set_words(uncertainty):
         paragraphs.append(sets)
     if uncertainty.caution and expected is not None:
         paragraphs.append(f"Caution: {uncertainty.caution}.")
@@ -271,7 +273,7 @@ def _gain_rows(uncertainty: "Uncertainty", expected: "HeadPredictions") -> str:
     rows: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
     models = [name.replace("_", " ") for name in expected.models]
     for source, words in GAINS.items():
-        gains = [gap.by_name.get(source) for gap in (expected.gaps, expected.direct_gaps)]
+        gains = [gap.get(source) for gap in (expected.gaps, expected.direct_gaps)]
         numbers = [f"{gain[uncertainty.selected]:+z.2f}" for gain in gains if gain is not None]
         if numbers:
             rows.append((words.format(smallest=models[0], largest=models[-1]), *numbers))

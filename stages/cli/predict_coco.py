@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -15,7 +15,6 @@ from stages.predictor.command_options import (
     read_checked_prompts,
     with_records,
 )
-from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
@@ -92,9 +91,11 @@ def predict_coco(  # noqa: PLR0913 - one for each option
         }
         answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
-            faults = _answer_all(
-                images, prompted, answered, choice=choice, options=options, masks=masks
-            )
+            # Imported late: torch takes seconds, and errors in the arguments should show at once.
+            from stages.predictor.answers import answer_images, chosen_answers  # noqa: PLC0415
+
+            answer = chosen_answers(choice, options, masks)
+            faults = answer_images(answer, images, prompted, answered, verb="predict")
         n_masks = _write(results, prompted, answered, sort, categories)
         _report(results, n_masks, len(prompted), faults, made_by=f"{choice.family} {choice.model}")
         answered.forget()
@@ -158,29 +159,6 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
     if not images.is_dir():
         raise ParamsError(f"images must be in a folder, got none at {images}")
     check_output(results, coco_results.BEGINS, [annotations])
-
-
-def _answer_all(
-    images: Path,
-    prompted: Sequence[coco.PromptedImage],
-    answered: KeptResults,
-    *,
-    choice: ModelChoice,
-    options: Mapping[str, Any],
-    masks: str,
-) -> list[str]:
-    """Add results of all readable images to ``answered``; return a line per unreadable image."""
-    # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import (  # noqa: PLC0415
-        answer_images,
-        chosen_answers,
-        image_reader,
-    )
-
-    answer = chosen_answers(choice, options, masks)
-    read_image = image_reader(images, [image.image for image in prompted])
-    title = f"predict {printable(str(images))}"
-    return answer_images(answer, read_image, prompted, answered, title)
 
 
 def _write(

@@ -16,8 +16,8 @@ from stages.program.main import PIPELINE, REPORTED, one_line, reported_errors
 from stages.program.mend import mend
 from stages.program.progress import counting, progress
 from stages.program.stopping import stoppable
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import read_yaml
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, read_yaml
 from storage.errors import DataError, StoreError, counted, listed, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT

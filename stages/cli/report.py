@@ -82,7 +82,7 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
         if subject not in (*open_subjects, last_subject):
             _print_sentence(console, subject, words)
     if open_subjects:
-        words = f"no measure is sure to beat 1 − SamScore on {run['n_groups']} images."
+        words = f"no measure of the table is sure to beat 1 − SamScore on {run['n_groups']} images."
         _print_sentence(console, "; ".join(open_subjects), words)
 
 

@@ -16,8 +16,8 @@ import typer
 from stages.program.main import PIPELINE, reported_errors
 from stages.program.mend import mend
 from stages.program.stopping import stoppable
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError, read_yaml
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError, read_yaml
 from storage.errors import DataError
 
 WHOLE: Final = re.compile(r"\$\{([\w.]+)\}")

@@ -74,21 +74,14 @@ def choose_device(cells: Mapping[str, Cell], find_device: Callable[[], str]) -> 
     return cell
 
 
-def may_be_decoded(name: CellName, params: ExtractParams) -> bool:
-    """Whether a cell is decoded from the embeddings of its images, if there are any.
-
-    False for embeddings themselves, for other views than ``identity``, and for an encoder batch of
-    more than 1: embeddings are of images that were encoded one by one.
-    """
-    return not name.is_embeddings and name.view.name == "identity" and params.encoder_batch == 1
-
-
 def embeddings_of(cell: Cell, params: ExtractParams) -> Cell | None:
     """Embeddings from which a cell may be decoded, whether they exist or not.
 
-    None for a cell that is never decoded from embeddings.
+    None for embeddings themselves, for other views than ``identity``, and for an encoder batch of
+    more than 1: embeddings are of images that were encoded one by one.
     """
-    if not may_be_decoded(cell.name, params):
+    of_cell = cell.name
+    if of_cell.is_embeddings or of_cell.view.name != "identity" or params.encoder_batch > 1:
         return None
-    (name,) = embedding_cells(cell.name.split, [cell.name.model])
+    (name,) = embedding_cells(of_cell.split, [of_cell.model])
     return cell_on(str(cell.signature["device"]), name, params, cell.split)

@@ -6,7 +6,7 @@ import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from safetensors import SafetensorError
@@ -15,21 +15,23 @@ from torch import Tensor
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
-from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import weights_of, weights_record
 from storage.checkpoints.weights import (
     FILE,
+    checkpoint,
     record_digest,
     seed_of,
     verified_weights,
 )
 from storage.errors import WeightsError
 
+if TYPE_CHECKING:
+    from stages.settings.blocks import ExtractParams
+
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
-def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
+def load_model(params: "ExtractParams", model: str, device: str | None = None) -> Sam:
     """Build a model with the weights that the settings name.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; by default, that of the settings.
@@ -39,12 +41,12 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
         model,
         precision=params.precision,
         device=settled_device(device or params.device).type,
-        weights=weights_of(params, model),
+        weights=params.weights_of(model),
     )
 
 
 @lru_cache(maxsize=1)
-def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
+def kept_model(params: "ExtractParams", model: str, device: str) -> Sam:
     """Load a model to fill cells on a device, or return the model of the last equal call.
 
     The sha256 of a file of the user is kept in a file beside it: later runs notice a change. A GPU
@@ -65,8 +67,8 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "has one, under extract.device: auto, got one without"
         )
     sam = load_model(params, model, device)
-    if (record := weights_record(params, model)) is not None:
-        record_digest(record)
+    if seed_of(weights := params.weights_of(model)) is None:
+        record_digest(checkpoint(params.family, model, weights))
     return sam
 
 

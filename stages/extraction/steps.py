@@ -307,8 +307,7 @@ class EmbeddingSteps:
     def _encode(self, piece: Piece, square: Square, sha256_of_pixels: str) -> Rows:
         table, image = self.cell.split.table, piece.image
         embedding = self.sam.encode_square(square)
-        is_half = any(name.endswith("_fp16") for name in self.cell.sharded)
-        levels = embedding.levels(is_half=is_half)
+        levels = embedding.levels()
         text = np.dtypes.StringDType()
         of_image = {
             **{name: getattr(table, name)[image] for name in ("height_px", "width_px")},

@@ -280,18 +280,16 @@ def cautions(results: report_table.Results, data_sets: DataSets) -> list[str]:
 
 
 def undecided(rows: pd.DataFrame) -> list[str]:
-    """Subjects for which no measure of ``OF_LINES`` is sure to beat 1 - SamScore for users.
+    """Subjects for which no measure of ``verdict_table`` is sure to beat 1 - SamScore.
 
     ``rows`` is the table of ``comparisons``.
     """
-    is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
-    decided = {
-        task
-        for task, measures in OF_LINES.items()
-        if (is_better & (rows["task"] == task) & rows["measure"].isin(measures)).any()
-    }
-    tasks = dict.fromkeys(rows["task"])
-    return [SUBJECTS[task] for task in SUBJECTS if task in tasks and task not in decided]
+    shown = verdict_table(rows)
+    return [
+        subject
+        for task, subject in SUBJECTS.items()
+        if task in shown and not shown[f"{task}_better"].any()
+    ]
 
 
 def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.predictor import (
     Choice,
     PromptSet,
-    UncertainMaskGenerator,
     UncertainPredictor,
     Uncertainty,
     coco_masks,
@@ -21,7 +20,7 @@ from stages.predictor.model_choice import ModelChoice
 from stages.program.progress import counting, progress
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
-from storage.errors import ImageError
+from storage.errors import ImageError, printable
 from storage.folders import sha256_file
 from storage.images.image_files import read_rgb
 from storage.images.videos import Videos, video_of
@@ -85,14 +84,17 @@ def image_reader(
 
 def answer_images(
     answer: Answer,
-    read_image: ReadImage,
+    folder: Path,
     prompted: Sequence[PromptedImage],
     results: KeptResults,
-    title: str,
+    *,
+    verb: str,
+    digests: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Apply ``answer`` to each image that has no results yet, and write its entries to ``results``.
 
-    Progress, under ``title``, counts all images.
+    Progress, under ``verb`` and the folder of the images, counts all images. ``digests`` are those
+    of ``image_reader``.
 
     Returns
     -------
@@ -100,7 +102,8 @@ def answer_images(
     """
     faults = []
     waiting = [image for image in prompted if image.image_id not in results]
-    n_before = len(prompted) - len(waiting)
+    read_image = image_reader(folder, [image.image for image in waiting], digests)
+    title, n_before = f"{verb} {printable(str(folder))}", len(prompted) - len(waiting)
     with progress(title, len(prompted), "images", n_before=n_before) as advance:
         for image in counting(waiting, advance):
             try:
@@ -152,6 +155,9 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
     It ignores the prompts of the image, and leaves out masks that annotations of the image cover.
     ``options`` are those of ``UncertainMaskGenerator``.
     """
+    # Imported late: its torchvision takes seconds, which a click need not wait for.
+    from pipeline.predictor import UncertainMaskGenerator  # noqa: PLC0415
+
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from pipeline.predictor.prompt_sets import (
     parse_one,
 )
 from pipeline.prompt_kinds import PromptError
-from pipeline.sam.families import DRAWN, FAMILIES, PHOTOGRAPHS, models_of
+from pipeline.sam.families import DRAWN, EMBEDDED, FAMILIES, PHOTOGRAPHS, models_of
 from stages.predictor.model_choice import (
     DEVICES,
     PRECISIONS,
@@ -154,11 +154,8 @@ MAX_POINTS: Final = 1000
 GRID: Final = {"points_per_side": 32, "min_score": 0.8, "min_stability": 0.95}
 """Options of a grid -> their defaults, which are SAM2's."""
 
-GRID_OF: Final = {
-    family: {"points_per_side": 16, "min_score": 0.4, "min_stability": 0.6}
-    for family in (DRAWN, PHOTOGRAPHS)
-}
-"""Defaults of the small families, whose masks hardly reach SAM2's thresholds."""
+GRID_OF_MINI: Final = {"points_per_side": 16, "min_score": 0.4, "min_stability": 0.6}
+"""Defaults of the ``EMBEDDED`` families, whose masks hardly reach SAM2's thresholds."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,7 @@ class GridOptions:
                 option = name.replace("_", "-")
                 raise ParamsError(f"{option} must come with {lacking}, got {number:g} without it")
             return {}
-        grid: dict[str, Any] = {**GRID_OF.get(family, GRID), **options}
+        grid: dict[str, Any] = {**(GRID_OF_MINI if family in EMBEDDED else GRID), **options}
         points_per_side = grid["points_per_side"]
         if not 1 <= points_per_side <= MAX_POINTS:
             raise ParamsError(
@@ -330,7 +327,7 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
 
 def _numbers(option: str, text: str, form: str) -> tuple[float, ...]:
     try:
-        values = tuple(float(number) for number in text.split(","))
+        values = tuple(map(float, text.split(",")))
     except ValueError:
         values = ()
     if len(values) != len(form.split(",")):

@@ -22,7 +22,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files import head_file
-from storage.split.split_cells import head_version
+from storage.store.signature import head_version
 
 PRETRAINED: Final = {
     f"facebook/{family}-hiera-{model.replace('_', '-')}": (family, model)

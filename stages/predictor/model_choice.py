@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
-from stages.predictor.stored_images import is_rounded
 from stages.settings.parsing import check_known
 from storage.checkpoints.weights import FILE, Checkpoint, checkpoint
 from storage.head_files.head_file import NO_HEADS, HeadFile, family_heads, read_head_file
@@ -76,12 +75,10 @@ class ModelChoice:
     def origin(self) -> dict[str, str]:
         """Sha256 of ``heads`` and ``weights``, and ``precision``, by these names.
 
-        ``levels`` is ``fp16`` if a store of embeddings is in half precision. A file of masks has
-        these entries in its signature.
+        A file of masks has these entries in its signature.
         """
-        levels = {"levels": "fp16"} if any(map(is_rounded, self.embeddings)) else {}
         heads, weights = self.file.card.get("sha256", "none"), self.record.digest
-        return {"heads": heads, "weights": weights, "precision": self.precision, **levels}
+        return {"heads": heads, "weights": weights, "precision": self.precision}
 
 
 def usual_heads(family: str, model: str | None, weights: str) -> tuple[Path | None, HeadFile]:
@@ -110,5 +107,4 @@ def default_family(images: Path | None = None) -> str:
     """
     # As it is named: files of data/shapes may be links to DVC's cache.
     folders = () if images is None else Path(os.path.normpath(images.absolute())).parts
-    is_drawn = any(pair == SHAPES.parts for pair in pairwise(folders))
-    return DRAWN if is_drawn else PHOTOGRAPHS
+    return DRAWN if SHAPES.parts in [*pairwise(folders)] else PHOTOGRAPHS

@@ -13,7 +13,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoints
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, pack_heads
-from storage.split.split_cells import head_version
+from storage.store.signature import head_version
 
 HEAD_SET: Final = HeadSet("best", "best")
 """Head set of the published heads: they learned about the best proposal, from its tokens."""

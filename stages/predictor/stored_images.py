@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.embeddings import StoredEmbedding
+from pipeline.embeddings import StoredEmbedding, level_names
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import Checkpoint
 from storage.errors import StoreError
@@ -34,11 +34,6 @@ def signature_of(place: str | Path) -> Mapping[str, Any]:
     """Signature of a store of embeddings: family, model, weights, precision and other entries."""
     signature: Mapping[str, Any] = open_embeddings(place).attrs["signature"]
     return signature
-
-
-def is_rounded(place: str | Path) -> bool:
-    """Whether a store of embeddings is in half precision, from which masks differ a little."""
-    return any("fp16" in level for level in signature_of(place).get("levels", ()))
 
 
 class EmbeddingStores:
@@ -85,6 +80,7 @@ class EmbeddingStores:
                 "model": of_model.model,
                 "weights": of_model.digest,
                 "precision": precision,
+                "levels": level_names(precision),
             }
             difference = compare(signature, expected)
             if difference is not None:

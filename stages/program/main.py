@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from pipeline.prompt_kinds import PromptError
 from stages.program.stopping import kept_work, naming_extras, stoppable
-from stages.settings.params import PARAMS_FILE
-from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
+from stages.settings.parsing import PARAMS_FILE, ParamsError, parse_yaml, read_yaml
 from stages.settings.versions import check_versions
 from storage.errors import DataError, ImageError, StoreError, WeightsError, printable, shown
 

@@ -76,9 +76,14 @@ def begin_stage() -> None:
 
 
 def begin() -> None:
-    """Prepare this process for a program: idle threads sleep, output escapes, signals end it."""
+    """Prepare this process for a program: idle threads sleep, and signals end it.
+
+    Output escapes the characters that the terminal's encoding lacks.
+    """
     prepare_process()
-    write_any_text()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # false for the streams of a test or a notebook
+            stream.reconfigure(errors="backslashreplace")
     listen()
 
 
@@ -97,13 +102,6 @@ def listen() -> None:
     """Install the handlers by which signals end this program with a message."""
     for number in SIGNALS:
         signal.signal(number, _stop)
-
-
-def write_any_text() -> None:
-    """Make stdout and stderr escape characters that the terminal's encoding lacks."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # false for the streams of a test or a notebook
-            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stages.predictor.command_options import read_checked_prompts
 from stages.review.queue import Source
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError
 from storage.datasets import coco
 from storage.datasets.coco import PromptedImage
 from storage.datasets.mask_folders import read_sizes

@@ -217,6 +217,11 @@ class ExtractParams:
     shard_objects: Annotated[StrictInt, Field(ge=1, le=4096)]
     device: Literal["auto", "cpu", "cuda"]
 
+    def weights_of(self, model: str) -> str:
+        """Setting of the weights of a model: ``file``, ``random-SEED``, or the path of a file."""
+        weights = self.weights
+        return weights if isinstance(weights, str) else weights.get(model, FILE)
+
     def __hash__(self) -> int:
         """Hash of all settings: a mapping has none of its own."""
         return hash(repr(self))

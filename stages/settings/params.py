@@ -13,14 +13,12 @@ from pipeline.sam.families import models_of
 from pipeline.views import View, default_view, parse_view
 from pipeline.vocabulary import ABLATIONS, OWN_ABLATIONS, objectives_of
 from stages.settings import blocks
-from stages.settings.parsing import check_known, parse, read_yaml, strict
+from stages.settings.parsing import PARAMS_FILE, check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
 from storage.checkpoints.weights import FILE, seed_of
 from storage.errors import DataError, listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE
-
-PARAMS_FILE: Final = Path("params.yaml")
 
 LEAST_TO_LEARN: Final = 2
 LEAST_FOR_INTERVALS: Final = 3

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from inspect import get_annotations
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import Any, Final, TypeVar, cast, dataclass_transform
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -15,6 +15,8 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from storage.errors import shown
 
 T = TypeVar("T")
+
+PARAMS_FILE: Final = Path("params.yaml")
 
 
 class ParamsError(ValueError):

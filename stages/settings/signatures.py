@@ -10,7 +10,7 @@ from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
-from storage.checkpoints.weights import FILE, Checkpoint, check_there, checkpoint, seed_of
+from storage.checkpoints.weights import Checkpoint, check_there, checkpoint, seed_of
 from storage.split.cell_name import CellName
 from storage.split.sharded_table import SHARD_IMAGES
 from storage.store.signature import versions
@@ -95,13 +95,8 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
     }
 
 
-def embedding_settings(
-    params: ExtractParams, model: str, *, is_half: bool = False
-) -> dict[str, object]:
-    """Entries of the signature of a model's embeddings that are the same on any machine.
-
-    ``is_half`` says whether levels are rounded to half precision.
-    """
+def embedding_settings(params: ExtractParams, model: str) -> dict[str, object]:
+    """Entries of the signature of a model's embeddings that are the same on any machine."""
     return {
         "embed_version": VERSIONS["embed"],
         "family": params.family,
@@ -109,7 +104,7 @@ def embedding_settings(
         "weights": weights_name(params, model),
         "view": "identity",
         "precision": params.precision,
-        "levels": level_names(params.precision, is_half=is_half),
+        "levels": level_names(params.precision),
         "shard_images": SHARD_IMAGES,
     }
 
@@ -157,20 +152,14 @@ def weights_name(params: ExtractParams, model: str) -> str:
     """
     record = weights_record(params, model)
     if record is None:
-        return f"random, seed {seed_of(weights_of(params, model))}"
+        return f"random, seed {seed_of(params.weights_of(model))}"
     check_there(record)
     return record.digest
 
 
-def weights_of(params: ExtractParams, model: str) -> str:
-    """Setting of the weights of a model: ``file``, ``random-SEED``, or the path of a file."""
-    weights = params.weights
-    return weights if isinstance(weights, str) else weights.get(model, FILE)
-
-
 def weights_record(params: ExtractParams, model: str) -> Checkpoint | None:
     """Description of the weights file of a model; None if its weights are random."""
-    weights = weights_of(params, model)
+    weights = params.weights_of(model)
     return None if seed_of(weights) is not None else checkpoint(params.family, model, weights)
 
 

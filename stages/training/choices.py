@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from pipeline import mask_choices
+from pipeline.choice_gains import choice_gains
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.objectives import fold_by_group
 from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, inputs_of_proposals, predict
@@ -82,5 +82,5 @@ def held_out_evidence(
             of_models[model] = masks
             expected_iou, iou = (selected_masks(sam_score).of(ious) for ious in masks[:2])
             errors.append(measure_errors(model, prompt, expected_iou, iou, group[rows]))
-        gains += mask_choices.choice_gains(prompt, of_models, group[rows])
+        gains += choice_gains(prompt, of_models, group[rows])
     return gains, errors

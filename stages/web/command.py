@@ -12,8 +12,8 @@ import typer
 from stages.predictor.command_options import Host, ModelOptions, Port, with_records
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
-from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError
+from stages.settings.params import read_params
+from stages.settings.parsing import PARAMS_FILE, ParamsError
 from storage.images.videos import address_in
 
 PORT: Final = 8765

@@ -253,19 +253,14 @@ def _segment(
     if all(image.image_id in results for image in source.prompted):
         return []
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import (  # noqa: PLC0415
-        answer_images,
-        chosen_answers,
-        image_reader,
-    )
+    from stages.predictor.answers import answer_images, chosen_answers  # noqa: PLC0415
 
     answer = (
         source.cached_answers(choice) if source.cached_answers else chosen_answers(choice, options)
     )
-    records = [image.image for image in source.prompted if image.image_id not in results]
-    read_image = image_reader(source.images, records, source.digests)
-    title = f"segment {printable(str(source.images))}"
-    return answer_images(answer, read_image, source.prompted, results, title)
+    return answer_images(
+        answer, source.images, source.prompted, results, verb="segment", digests=source.digests
+    )
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:

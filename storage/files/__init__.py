@@ -1,1 +1,1 @@
-"""The files of a store and their manifest, in a folder, in a ZIP file or at an address."""
+"""The files of a store and their manifest, in a folder or at an address."""

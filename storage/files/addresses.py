@@ -1,4 +1,4 @@
-"""Opens stores for reading: in a folder, an archive, a bucket, on a server, in a DVC repository.
+"""Opens stores for reading: in a folder, a bucket, on a server, in a DVC repository.
 
 The library that reads a kind of address is imported when the first such address is opened.
 """
@@ -7,8 +7,6 @@ import atexit
 import os
 import re
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -17,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
-from weakref import finalize
 
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore
@@ -49,11 +46,6 @@ everything was read. Each thread needs microseconds."""
 N_AT_ONCE: Final = 16
 """Number of stores at an address that are opened at the same time."""
 
-ZIP: Final = ".zip"
-"""Suffix of the address of a zipped store; a zipped store on the disk is known by its content."""
-
-ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
-
 
 def is_address(where: str | Path) -> bool:
     """Whether ``where`` is an address with a scheme (``s3://...``), not a path."""
@@ -76,26 +68,17 @@ def files_at(where: str | Path) -> Files:
 
     A store that is missing in a folder or a bucket shows only when a file is read. Raises a
     StoreError if the address is malformed or of an unknown scheme, a package that reads it is not
-    installed, or its repository or zipped store cannot be read.
+    installed, or its repository cannot be read.
     """
     if isinstance(where, Path) or not is_address(where):
-        return _on_disk(str(where), Path(where))
+        return Files(str(where), Path(where))
     scheme, _, place = where.partition("://")
     address = f"{scheme}://{place.rstrip('/')}"
     if scheme == "file":
-        return _on_disk(address, Path(place))
-    is_zip = address.endswith(ZIP) and scheme != "dvc"
-    opened = _zipped if is_zip else OPENERS.get(scheme, _with_fsspec)
-    faults = (OSError, ValueError, TypeError, ImportError, zipfile.BadZipFile)
-    with named_failures(address, faults):
-        store, failures = opened(address)
+        return Files(address, Path(place))
+    with named_failures(address, (OSError, ValueError, TypeError, ImportError)):
+        store, failures = OPENERS.get(scheme, _with_fsspec)(address)
     return Files(hidden(address), store, failures)
-
-
-def _on_disk(where: str, path: Path) -> Files:
-    if not zipfile.is_zipfile(path):
-        return Files(where, path)
-    return Files(where, _zip_store(path), ZIP_FAILURES)
 
 
 def _in_bucket(address: str) -> tuple[Store, Failures]:
@@ -184,31 +167,6 @@ def fsspec_failures(address: str) -> Failures:
         # Each major version uses another HTTP library and does not wrap its errors.
         failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
     return failures
-
-
-def _zipped(address: str) -> tuple[Store, Failures]:
-    """Open a zipped store at an address; return it with the types of its reading errors.
-
-    Raises a StoreError if there is none.
-    """
-    failures = (*fsspec_failures(address), *ZIP_FAILURES)
-    try:
-        with named_failures(address, failures, AWAY):
-            return _zip_store(address), failures
-    except FileNotFoundError as error:
-        raise StoreError(f"{hidden(address)} must be a Zarr store, got none") from error
-
-
-def _zip_store(file: str | Path) -> Store:
-    """Open the files of a ZIP archive, such as ``zip -0 -r`` writes, as a Zarr store."""
-    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
-    from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
-
-    files = ZipFileSystem(file)
-    # Closed explicitly: Python would warn of an unclosed file at its exit.
-    finalize(files, files.fo.close)
-    files.find("")  # reads the list of files before threads use it: they would use a half-read list
-    return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 
 
 def _in_repository(address: str) -> tuple[Store, Failures]:

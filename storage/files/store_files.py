@@ -1,4 +1,4 @@
-"""Reads the files of a store in a folder, in an archive or at an address."""
+"""Reads the files of a store in a folder or at an address."""
 
 import asyncio
 import os
@@ -65,10 +65,10 @@ class Files:
     where
         Path or address, as errors show it: without passwords and tokens.
     target
-        A folder, or a Zarr store object that reads an archive or an address.
+        A folder, or a Zarr store object that reads an address.
     failures
-        Types of the errors of an archive or an address that the methods turn into a ``StoreError``.
-        Errors of a folder stay ``OSError``.
+        Types of the errors of an address that the methods turn into a ``StoreError``. Errors of a
+        folder stay ``OSError``.
     """
 
     where: str
@@ -80,7 +80,7 @@ class Files:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the files; None for an archive or an address."""
+        """The folder of the files; None for an address."""
         return self.target if isinstance(self.target, Path) else None
 
     def naming(self) -> AbstractContextManager[None]:
@@ -107,7 +107,7 @@ class Files:
     def record(self, name: str) -> FileRecord:
         """Measure the size and sha256 of a file; a file in a folder is read in pieces.
 
-        A missing file is a StoreError in an archive or at an address, an OSError in a folder.
+        A missing file is a StoreError at an address, an OSError in a folder.
         """
         if isinstance(self.target, Path):
             return record_of(self.target / name)
@@ -139,10 +139,10 @@ class FileRange:
 
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    """Read the bytes of each range; in archives and at addresses, all requests are sent at once.
+    """Read the bytes of each range; at addresses, all requests are sent at once.
 
     A range beyond the end of a file in a folder gives fewer bytes. A missing file is a StoreError
-    in an archive or at an address, an OSError in a folder.
+    at an address, an OSError in a folder.
     """
     distant = [span for span in ranges if span.files.folder is None]
     answers = iter(run_in_zarr_loop(_ranges(distant)) if distant else ())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -44,29 +44,22 @@ def write_isotonic(
     write_record(path, entries, [])
 
 
-def read_isotonic(split: str, kind: str, origin: Mapping[str, str]) -> Calibration:
+def read_isotonic(
+    split: str, kind: str, origin: Mapping[str, str]
+) -> tuple[Calibration, Mapping[str, float]]:
     """Read the isotonic regressions that ``write_isotonic`` wrote beside the heads of a kind.
 
-    Raises a DataError if the file is missing, was edited, or was fitted on other features than
-    ``origin``.
+    Also the best fixed cut of each model, by model. Raises a DataError if the file is missing, was
+    edited, or was fitted on other features than ``origin``.
     """
-    return {
+    path = isotonic_path(split, kind)
+    record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
+    check_card(path, record, {"split": split, **origin}, remedy(path))
+    calibration = {
         model: {
             judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
             for judged, arrays in by_judged.items()
         }
-        for model, by_judged in _fitted_record(split, kind, origin)[_FITTED].items()
+        for model, by_judged in record[_FITTED].items()
     }
-
-
-def read_fixed_cuts(split: str, kind: str, origin: Mapping[str, str]) -> Mapping[str, float]:
-    """Read the best fixed cut of each model, by model, as ``read_isotonic`` reads regressions."""
-    fixed_cuts: Mapping[str, float] = _fitted_record(split, kind, origin)[_FIXED_CUTS]
-    return fixed_cuts
-
-
-def _fitted_record(split: str, kind: str, origin: Mapping[str, str]) -> dict[str, Any]:
-    path = isotonic_path(split, kind)
-    record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
-    check_card(path, record, {"split": split, **origin}, remedy(path))
-    return record
+    return calibration, record[_FIXED_CUTS]

@@ -20,7 +20,10 @@ SIZE_BYTES: Final = 8
 padded to a multiple of 8 bytes, too."""
 
 DIGEST: Final = "sha256"
-"""Metadata key of the file's sha256, which is computed with zeros in place of its digits."""
+"""Metadata key of the file's sha256, which is computed with ``UNSIGNED`` in its place."""
+
+UNSIGNED: Final = "0" * 64
+"""Zeros in place of the digits of a sha256."""
 
 _DIGEST_ENTRY: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 
@@ -33,9 +36,9 @@ def write_tensors(
     Equal tensors and metadata give equal bytes. A file already at ``path`` is replaced.
     """
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
+    unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: UNSIGNED}))
     with whole_file(path) as partial:
-        partial.write_bytes(_with_digest(unsigned, _digest(unsigned)))
+        partial.write_bytes(_with_digest(unsigned, hashlib.sha256(unsigned).hexdigest()))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -47,9 +50,10 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if not path.is_file():
         raise WeightsError(f"heads must be a file, got none at {path}{remedy(path)}")
     data = path.read_bytes()
-    entry, digest = _DIGEST_ENTRY.search(data), _digest(data)
+    entry = _DIGEST_ENTRY.search(data)
     if entry is None:
         raise _damaged(path, f"no {DIGEST}")
+    digest = hashlib.sha256(_with_digest(data, UNSIGNED)).hexdigest()
     if entry[1].decode() != digest:
         raise _damaged(path, f"{DIGEST} {entry[1].decode()[:N_HEX]} -> {digest[:N_HEX]}")
     try:
@@ -68,15 +72,10 @@ def _damaged(path: Path, fault: str) -> WeightsError:
     )
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(_with_digest(data, "0" * 64)).hexdigest()
-
-
 def _with_digest(data: bytes, digest: str) -> bytes:
-    """Replace the digest in the bytes of a file; bytes without a digest are returned unchanged."""
+    """Replace the digest in the bytes of a file, which has one."""
     entry = _DIGEST_ENTRY.search(data)
-    if entry is None:
-        return data
+    assert entry is not None
     start, stop = entry.span(1)
     return data[:start] + digest.encode() + data[stop:]
 

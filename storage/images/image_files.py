@@ -237,14 +237,13 @@ def check_mode(image: Image.Image, name: str) -> None:
             f"{name} must have a mode with 8-bit colours ({', '.join(READABLE_MODES)}), "
             f"got {image.mode}: save it as one of these, with its values scaled to 0..255"
         )
-    if any(_raw_mode(tile.args).endswith(DEEP) for tile in getattr(image, "tile", ())):
-        raise ImageError(f"{name} must have 8 bits per colour, got 16: scale its values to 0..255")
-
-
-def _raw_mode(decoder_arguments: object) -> str:
-    """Pillow's raw mode: its name for the layout of the pixels in a file."""
-    first = decoder_arguments[0] if isinstance(decoder_arguments, tuple) else decoder_arguments
-    return str(first)
+    for tile in getattr(image, "tile", ()):
+        # Pillow's name for the layout of the pixels in a file is its decoder's first argument.
+        raw_mode = tile.args[0] if isinstance(tile.args, tuple) else tile.args
+        if str(raw_mode).endswith(DEEP):
+            raise ImageError(
+                f"{name} must have 8 bits per colour, got 16: scale its values to 0..255"
+            )
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

@@ -100,7 +100,7 @@ class RunMasks:
 def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMasks]:
     """For each cell, by model and view, a function that reads masks of the objects ``run``.
 
-    If a store is at an address or in an archive, they read windows, see ``MaskWindows``.
+    If a store is at an address, they read windows, see ``MaskWindows``.
     """
     masks = {name: cell.mask_chunks for name, cell in cells.by_name.items()}
     if all(chunks.files.folder is not None for chunks in masks.values()):

@@ -42,8 +42,8 @@ from storage.store.opening import (
     read_array,
     read_images,
 )
-from storage.store.schema import ROWS_VERSION, SAME_TOKENS
-from storage.store.signature import digest
+from storage.store.schema import ROWS_VERSION
+from storage.store.signature import digest, head_version
 
 if TYPE_CHECKING:
     import xarray
@@ -235,17 +235,6 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
         "extract_version": head_version(shared["extract_version"]),
         **{f"weights_{model}": str(entries["weights"]) for model, entries in signatures.items()},
     }
-
-
-def head_version(extract_version: object) -> str:
-    """Version of ``extract`` in the card of heads that learn from features of ``extract_version``.
-
-    It is the oldest version with the same tokens, see ``SAME_TOKENS``.
-
-    >>> head_version(9), head_version(7)
-    ('8', '7')
-    """
-    return str(SAME_TOKENS.get(extract_version, extract_version))
 
 
 def open_cells(

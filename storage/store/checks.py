@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from zipfile import is_zipfile
 
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FILE, ROOT
@@ -12,10 +11,10 @@ from storage.store.inspection import Store, open_store
 def find_stores(path: Path) -> list[Path]:
     """List the store at ``path``, or all stores below it; a StoreError if there is none.
 
-    A store is a folder with a ``zarr.json`` or whose name ends in ``.zarr``, or ``path`` itself if
-    it is a zipped store. Hidden folders, which are unfinished stores, are skipped.
+    A store is a folder with a ``zarr.json`` or whose name ends in ``.zarr``. Hidden folders, which
+    are unfinished stores, are skipped.
     """
-    stores = [path] if is_zipfile(path) else []
+    stores = []
     for folder, below, files in os.walk(path):
         # A name is enough: in a store that lost its ``zarr.json``, each array looks like a store.
         if ROOT in files or folder.endswith(".zarr"):
@@ -53,10 +52,7 @@ def _fault(store: Store, name: str, size: int | None) -> str:
         return "missing"
     if size != listed.n_bytes:
         return f"{listed.n_bytes} bytes -> {size}"
-    try:
-        present = store.files.record(name)
-    except StoreError as error:  # raised for a checksum in a ZIP archive
-        return str(error)
+    present = store.files.record(name)
     if present == listed:
         return ""
     return f"sha256 {listed.sha256[:N_HEX]} -> {present.sha256[:N_HEX]}"

@@ -45,7 +45,7 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Folder of the store, which must not be in an archive or at an address (an assertion)."""
+        """Folder of the store, which must not be at an address (an assertion)."""
         assert self.files.folder is not None
         return self.files.folder
 
@@ -83,7 +83,7 @@ class Store:
     def faulty(self) -> tuple[str, ...]:
         """Names of files that are missing or of another size than the manifest says.
 
-        Empty for an archive or an address, where sizes are not compared. A loss of power can leave
+        Empty for an address, where sizes are not compared. A loss of power can leave
         empty files, and zarr reads an empty shard as fill values.
         """
         if self.files.folder is None:

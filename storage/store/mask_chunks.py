@@ -1,6 +1,6 @@
 """Reads coded masks of a store into existing memory, by the index at the end of each shard.
 
-A shard that is missing raises a ``StoreError`` in an archive or at an address, an ``OSError`` in a
+A shard that is missing raises a ``StoreError`` at an address, an ``OSError`` in a
 folder.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 
+from pipeline.masks import N_CODES
 from storage.files.manifest import Manifest, check_chunks
 from storage.files.store_files import FileRange, Files, read_ranges
 from storage.store.chunk_grid import MASK_CODE, mask_file
@@ -128,11 +129,15 @@ class MaskChunks:
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
         """Decompress one chunk per object into ``mask_code``.
 
-        Raises a StoreError, which names the store, if a chunk is damaged.
+        Raises a StoreError, which names the store, if a chunk is damaged or has a code that this
+        version does not know.
         """
         with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
+            # Compiled passes look codes up in tables of this length, which they do not check.
+            if mask_code.max(initial=0) >= N_CODES:
+                raise ValueError(f"mask_code must be below {N_CODES}, got {mask_code.max()}")
 
     def _read(self, run: range) -> list[memoryview]:
         """Read the compressed chunks of consecutive objects of one shard."""

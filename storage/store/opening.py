@@ -75,7 +75,7 @@ def open_checked(
     Parameters
     ----------
     where
-        A folder, a ZIP file, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https``
+        A folder, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https``
         and other schemes of fsspec), or ``dvc://REPOSITORY@REVISION/path``, which needs no clone.
     kind
         Kind that the store must have, a key of ``SCHEMA``.
@@ -103,7 +103,7 @@ def open_checked(
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
     """Open a store, and check its kind, signature, arrays and the sizes of its files.
 
-    Chunks are not read. At an address or in an archive, sizes are not compared. Raises a StoreError
+    Chunks are not read. At an address, sizes are not compared. Raises a StoreError
     if the store is missing, out of reach or of another kind or schema version, its signature
     differs from ``expected``, an array breaks the schema, or a file is missing or of another size
     (the message names files).

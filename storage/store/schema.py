@@ -39,10 +39,10 @@ ROWS_VERSION: Final = 2
 """The oldest schema version with the same rows as ``SCHEMA_VERSION``. Digests of cells contain it,
 so a newer version that changes no row leaves entropies and heads valid."""
 
-SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8})
+SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8, 10: 8})
 """By version of ``extract``, the oldest version with the same tokens, scores and statistics; other
 versions are the oldest themselves. Cards of heads contain the oldest version, so a newer version
-that only adds arrays leaves heads valid."""
+that only adds arrays or codes masks in another way leaves heads valid."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -378,7 +378,5 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyTy
 )
 """Values of the coordinates that are the same in every store, by name of the coordinate."""
 
-MASK_FORMULA: Final = (
-    "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"
-)
+MASK_FORMULA: Final = "q = round(75 * 2/pi * asin(sqrt(p))), p = probability[q]"
 """Formula by which ``mask_code`` codes a probability; an attribute of every masks store."""

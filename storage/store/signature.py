@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Final, cast
 
 from storage.errors import N_HEX, shown
-from storage.store.schema import Value
+from storage.store.schema import SAME_TOKENS, Value
 
 DIGEST_CHARS: Final = 16
 """Number of hex digits of a sha256 in a file name: 64 bits distinguish all signatures of a cell."""
@@ -75,6 +75,17 @@ def digest(signature: Mapping[str, object]) -> str:
     """Digest of a signature: the first 16 hex digits of a sha256; the order of keys is ignored."""
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def head_version(extract_version: object) -> str:
+    """Version of ``extract`` in the card of heads that learn from features of ``extract_version``.
+
+    It is the oldest version with the same tokens, see ``SAME_TOKENS``.
+
+    >>> head_version(9), head_version(7)
+    ('8', '7')
+    """
+    return str(SAME_TOKENS.get(extract_version, extract_version))
 
 
 def versions(*distributions: str) -> dict[str, str]:

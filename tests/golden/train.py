@@ -72,7 +72,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
             for kind in KINDS:
                 patch.setattr(sys, "argv", ["train", SPLIT, kind])
                 train.main()
-        cells, fitted = open_train(SPLIT, MODELS), read_isotonic(SPLIT, KINDS[0], {})
+        cells, (fitted, _) = open_train(SPLIT, MODELS), read_isotonic(SPLIT, KINDS[0], {})
         return {
             f"{head_set.protocol}/{head_set.kind}/{head_set.tokens}/{name}": values
             for head_set in head_sets(ABLATIONS, kinds=KINDS)

@@ -13,8 +13,8 @@ from pipeline.scenes.scene import draw_scene
 CLICKS = np.array([[[40, 50]], [[90, 20]]], np.float32)
 
 
-def stored(embedding: Embedding, *, is_half: bool = False) -> StoredEmbedding:
-    return StoredEmbedding(embedding.levels(is_half=is_half), embedding.size_px, {}, "")
+def stored(embedding: Embedding) -> StoredEmbedding:
+    return StoredEmbedding(embedding.levels(), embedding.size_px, {}, "")
 
 
 def sam_of(precision: Precision, family: str = "mini", model: str = "tiny") -> Sam:
@@ -47,17 +47,6 @@ def test_a_restored_embedding_answers_with_the_same_bits(
             assert torch.equal(getattr(original, name), getattr(again, name)), name
     for name, statistic in embedding.statistics().items():
         assert torch.equal(restored.statistics()[name], statistic)
-
-
-def test_half_precision_moves_logits_a_little_and_halves_the_bytes() -> None:
-    sam = sam_of("fp32")
-    embedding = sam.encode(draw_scene(2, 128).rgb)
-    half = stored(embedding, is_half=True)
-    assert tuple(half.levels) == level_names("fp32", is_half=True)
-    sizes = [sum(v.nbytes for v in x.levels.values()) for x in (half, stored(embedding))]
-    assert 2 * sizes[0] == sizes[1]
-    logits = [sam.decode(e, CLICKS).logits for e in (embedding, sam.restore(half))]
-    assert 0 < (logits[0] - logits[1]).abs().max() < 0.05
 
 
 def test_the_digest_of_pixels_tells_sizes_and_values_apart() -> None:

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipeline.choice_gains import N_BINS, choice_gains
 from pipeline.heads.scope import LEAST_GAIN, ChoiceGain
 from pipeline.mask_choices import (
     LEAST_IMAGES,
-    N_BINS,
-    choice_gains,
     choose_masks,
     offered_masks,
     selected_masks,

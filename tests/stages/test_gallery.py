@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline.gallery import PREDICTION_COLOUR as GREEN
 from pipeline.gallery import TINT
+from pipeline.masks import N_CODES
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.object_pictures import ShownObject, by_source
@@ -52,7 +53,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     iou[:, 0, 1] = sam_score[:, 0, 2] = 0.75
     mask_code = np.zeros((*shape, 16, 16), np.uint8)
     for proposal in range(N_PROPOSALS):
-        mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = 255
+        mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = N_CODES - 1
     rows = HeldRows(mask_code, sam_score, iou)
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 

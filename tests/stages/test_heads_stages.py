@@ -309,7 +309,7 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
 @pytest.mark.parametrize("judged", JUDGED)
 def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str, kind: str) -> None:
     cells = open_train(SPLIT, MODELS)
-    found = read_isotonic(SPLIT, kind, {"features_digest": cells.digest(["identity"])})
+    found, _ = read_isotonic(SPLIT, kind, {"features_digest": cells.digest(["identity"])})
     assert set(found) == set(MODELS)
     for model, cell in cells.identity.items():
         center = open_features(str(cell)).sel(prompt="center")

@@ -40,6 +40,7 @@ from stages.tables.paper import DataSets
 from stages.tables.special_tables import RADAR_LINES
 from storage.outputs.results import SplitResults, read_gallery, read_results
 from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, report_on, undrawn, write_params
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
@@ -142,6 +143,19 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
+def test_the_command_prints_every_caution_of_the_page(
+    reported_beside_paper: Path, drawn_page: Element, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(reported_beside_paper)
+    printed = " ".join(CliRunner().invoke(app, ["report"]).stdout.split())
+    notes = [words(note) for note in drawn_page.iter("p") if note.get("role") == "note"]
+    # Of drawn shapes, and of the paper's numbers beside others.
+    assert len(notes) == 2
+    assert printed.count("Caution: ") == len(notes)
+    for note in notes:
+        assert f"Caution: {note}" in printed
+
+
 @pytest.mark.no_cover
 def test_two_reports_are_equal_to_the_byte(evaluated: Path, reported: Path, tmp_path: Path) -> None:
     # Without figures, which tests/test_repro.py draws anew and compares.
@@ -187,6 +201,9 @@ def test_what_people_see_stands_where_several_persons_divided_the_images(
     assert verdicts(one.scores, TRAIN_SPLITS[0]).empty
     told = words(section(page, "people-selected"))
     assert f"over the {len(rows)} tests" in told
+    _, _, plan = (ROOT / "docs" / "method.md").read_text("utf-8").partition("### The plan")
+    assert "photographs of `bsds_test` in `params/photographs.yaml`" in plan
+    assert "about the photographs of bsds_test alone: on other images, its tests describe" in told
     assert (SPLITS[1] in told, SPLITS[0] in told) == (True, False)
     for row in rows.to_dict("records"):
         assert (

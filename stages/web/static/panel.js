@@ -121,7 +121,7 @@ export function showNothing(words, { number, isOneOfSeveral } = {}) {
   byId("words").classList.remove("keep");
   byId("because").textContent = "";
   byId("caution").hidden = true;
-  byId("which").textContent = "–";
+  byId("which").textContent = "a mask";
   byId("facts").replaceChildren();
   byId("proposals").replaceChildren(...[0, 1, 2].map(() => emptyProposal()));
   showGains(null);

@@ -24,7 +24,7 @@ from pipeline.entropy.mixture_plan import (
 )
 from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
 from pipeline.mask_statistics import ENTROPIES
-from pipeline.masks import decode
+from pipeline.masks import N_CODES, decode
 from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, read, soft_masks
 from tests.fixtures.mini import MODELS
 
@@ -204,7 +204,7 @@ def test_cells_of_unlike_masks_are_refused() -> None:
 
 def test_kernels_compute_compiled_what_they_say() -> None:
     rng = np.random.default_rng(0)
-    code = (rng.integers(0, 256, (1, 2, 43)) * rng.integers(0, 2, (1, 2, 43))).astype(np.uint8)
+    code = (rng.integers(0, N_CODES, (1, 2, 43)) * rng.integers(0, 2, (1, 2, 43))).astype(np.uint8)
     code[0, 0, :8] = 0
     weight = np.array([[[0.25, 0.0], [0.5, 0.5]]])
     table = np.append(0, rng.uniform(size=255))

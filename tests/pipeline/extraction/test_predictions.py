@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.extraction.predictions import Request, Rows, encode_logits, extract_objects
-from pipeline.masks import FIRST_FOREGROUND_CODE, encode
+from pipeline.masks import FIRST_FOREGROUND_CODE, N_CODES, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import central_error, sample_prompts
 from pipeline.sam.building import build
@@ -185,8 +185,8 @@ def test_logits_have_the_code_of_their_probability(values: list[float]) -> None:
 
 
 def test_logits_far_out_have_the_outermost_codes() -> None:
-    assert encode_logits(torch.tensor([[-100.0, 100.0]])).tolist() == [[0, 255]]
-    assert encode_logits(torch.tensor([[-200.0, 200.0]])).tolist() == [[0, 255]]
+    assert encode_logits(torch.tensor([[-100.0, 100.0]])).tolist() == [[0, N_CODES - 1]]
+    assert encode_logits(torch.tensor([[-200.0, 200.0]])).tolist() == [[0, N_CODES - 1]]
 
 
 def test_no_logit_crosses_the_cut() -> None:

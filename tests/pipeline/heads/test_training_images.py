@@ -73,9 +73,8 @@ def test_arrays_that_do_not_fit_each_other_are_refused() -> None:
     tensors = vars(images)
     assert vars(from_tensors(tensors)).keys() == tensors.keys()
     for changes, message in (
-        ({"whitening": images.whitening[:, :3]}, r"whitening .* finite of shape \(6, 6\)"),
-        ({"points": np.full_like(images.points, np.nan)}, "points .* must be finite"),
-        ({"distances": images.distances[:0]}, "mean of training images must be finite"),
+        ({"whitening": images.whitening[:, :3]}, r"whitening .* of shape \(6, 6\)"),
+        ({"distances": images.distances[:0]}, "mean of training images must .* with one image"),
         ({"more": images.mean}, "training images must have mean, scale, whitening, points"),
     ):
         with pytest.raises(ValueError, match=message):

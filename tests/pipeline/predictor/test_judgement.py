@@ -27,7 +27,7 @@ from pipeline.predictor.judgement import (
     permitted,
 )
 from pipeline.predictor.proposal_heads import ProposalHeads
-from pipeline.scoring.evidence import HeadPredictions
+from pipeline.scoring.evidence import head_predictions
 from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import CHOICE_GAIN, random_heads
 
@@ -43,7 +43,7 @@ def decided(
     objectives = (*(f"iou_{model}" for model in MODELS), "iou_refined", "iou_best", "iou_selected")
     values = dict.fromkeys(objectives, own_iou) | dict.fromkeys(GAPS, 0.5)
     arrays = {name: np.array([value]) for name, value in values.items()}
-    predictions = HeadPredictions("tiny", MODELS, HeadSet(protocol, "selected"), arrays)
+    predictions = head_predictions(arrays, HeadSet(protocol, "selected"), "tiny", models=MODELS)
     return decide(predictions, 0, Costs(person=1.0), permission=permission)
 
 

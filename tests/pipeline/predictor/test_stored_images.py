@@ -136,15 +136,6 @@ def test_the_size_of_an_embedding_is_that_of_the_pixels_or_of_an_image_that_is_r
     assert answers(predictor) == expected
 
 
-def test_an_embedding_in_half_precision_gives_nearly_the_same_mask() -> None:
-    predictor = predictor_of(trained_mini(), "tiny", None)
-    predictor.set_image(drawn())
-    (expected,) = predictor.predict(**CLICK, multimask_output=False)[0]
-    predictor.set_embedding(stored_embedding(trained_mini(), drawn(), is_half=True))
-    (mask,) = predictor.predict(**CLICK, multimask_output=False)[0]
-    assert (mask != expected).mean() < 1e-3
-
-
 @pytest.mark.parametrize("model", ["tiny", "large"])
 def test_masks_of_everything_are_the_same_bytes_without_encoding(
     model: str, monkeypatch: pytest.MonkeyPatch

@@ -131,8 +131,10 @@ def test_every_mask_is_judged_as_if_it_had_been_clicked() -> None:
         asked = predictor.predict_uncertainty(record["point_coords"], [1], costs=COSTS)
         (k,) = np.flatnonzero(np.isclose(asked.sam_score, record["predicted_iou"], atol=1e-5))
         assert (asked.masks[k] != record["segmentation"]).mean() < 1e-3
-        for part in ("expected_iou", "gap", "direct_gap"):
-            expected = {name: iou[k] for name, iou in getattr(asked, part).by_name.items()}
+        assert asked.expected_iou is not None
+        parts = {"expected_iou": asked.expected_iou.by_name, "gap": asked.gap}
+        for part, values in (parts | {"direct_gap": asked.direct_gap}).items():
+            expected = {name: of_proposals[k] for name, of_proposals in values.items()}
             assert record[part] == pytest.approx(expected, abs=1e-5)
         assert record["is_kept"] is None
         if k == asked.selected:

@@ -24,8 +24,11 @@ from pipeline.predictor.judgement import CHOOSES_NOTHING, advise_on
 from pipeline.predictor.proposal_heads import proposal_inputs
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
+from pipeline.scoring.evidence import head_predictions
 from pipeline.upsampling import at_image
+from pipeline.vocabulary import protocol_objectives
 from storage.rle import decode_rle
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import (
     CHOICE_GAIN,
     GATE,
@@ -64,10 +67,15 @@ def ask(asked: Asked) -> Uncertainty:
 
 def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     """Every array and number, by its place."""
+    by_kind = {
+        "expected_iou": found.expected_iou.by_name,
+        "gap": found.gap,
+        "direct_gap": found.direct_gap,
+    }
     parts: dict[str, Any] = {
         f"{kind} {name}": value
-        for kind in ("expected_iou", "gap", "direct_gap")
-        for name, value in getattr(found, kind).by_name.items()
+        for kind, values in by_kind.items()
+        for name, value in values.items()
     }
     assert found.is_kept is None  # these heads have no gate
     assert found.mask_set is None
@@ -251,8 +259,8 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     assert found.choice.expected_iou is not None
     own = float(found.expected_iou.own[found.selected])
     gains = {
-        "model": found.direct_gap.by_name["model"][found.selected],
-        "prompt": found.direct_gap.prompt[found.selected],
+        "model": found.direct_gap["model"][found.selected],
+        "prompt": found.direct_gap["prompt"][found.selected],
         "task": found.choice.gain,
         "segmentation": 1 - own,
     }
@@ -268,8 +276,8 @@ def test_heads_of_best_masks_compare_no_proposals_and_advise_to_keep_none() -> N
         found = predictor.predict_uncertainty(**CLICK, costs=costs)
         assert found.advice.correction == correction
         assert "task" not in found.advice.gains
-        assert found.gap.task is None
-        assert found.direct_gap.task is None
+        assert "task" not in found.gap
+        assert "task" not in found.direct_gap
         assert found.caution == BEST_OF_THREE
 
 
@@ -300,10 +308,10 @@ def test_a_mask_set_takes_the_proposals_in_the_order_of_their_own_expected_iou()
 def test_a_chosen_mask_is_advised_with_its_gain_and_only_if_there_is_one(
     chosen_gain: float,
 ) -> None:
-    found = ask(CLICK).expected_iou
-    values = {"iou_tiny": 0.3, "iou_best": 0.9, "model_gap": 0.5, "prompt_gap": 0.5}
+    objectives = dict.fromkeys(protocol_objectives("selected", MODELS), 0.5)
+    values = objectives | {"iou_tiny": 0.3, "iou_best": 0.9}
     arrays = {name: np.full(3, value) for name, value in values.items()}
-    predictions = replace(found, by_objective={**found.by_objective, **arrays})
+    predictions = head_predictions(arrays, HeadSet("selected", "selected"), "tiny", models=MODELS)
     advice = advise_on(predictions, 1, Costs(person=1.0), chosen_gain)
     assert advice.correction == ("task" if chosen_gain else "keep")
     assert advice.expected_iou == pytest.approx(0.3 + chosen_gain)
@@ -345,7 +353,7 @@ def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
     for k, one in enumerate(values["proposals"]):
         assert one["sam_score"] == found.sam_score[k]
         assert one["expected_iou"] == {n: iou[k] for n, iou in found.expected_iou.by_name.items()}
-        assert one["direct_gap"] == {name: gap[k] for name, gap in found.direct_gap.by_name.items()}
+        assert one["direct_gap"] == {name: gap[k] for name, gap in found.direct_gap.items()}
         assert one["area_px"] == found.masks[k].sum()
         mask = decode_rle(one["segmentation"]["counts"], *one["segmentation"]["size"])
         np.testing.assert_array_equal(mask, found.masks[k])
@@ -363,4 +371,4 @@ def test_a_model_between_them_is_compared_with_the_large_one() -> None:
     expected = found.expected_iou
     gain = expected.models["large"][found.selected] - expected.own[found.selected]
     assert found.advice.gains["model"] == pytest.approx(gain)
-    assert gain != pytest.approx(found.direct_gap.by_name["model"][found.selected])
+    assert gain != pytest.approx(found.direct_gap["model"][found.selected])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.scoring import passes
-from stages.precompile import statistics
+from tests.fixtures.kernels import statistics
 from tests.fixtures.uncompiled import run_uncompiled
 
 

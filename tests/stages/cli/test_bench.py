@@ -27,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None:
-    options = ("--images", "2", "--device", "cpu", "--encoder-batch", "2", "--precision", "bf16")
+    options = ("--images", "2", "--encoder-batch", "2", "--precision", "bf16")
     result = CliRunner().invoke(app, ["bench", "extraction", "--view", "jpeg10", *options])
     assert result.exit_code == 0, result.output
     header, rule, row, _, facts = result.output.splitlines()

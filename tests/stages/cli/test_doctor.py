@@ -76,7 +76,7 @@ FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
         "damaged",
         "run git -C ",
     ),
-    "heads": ("storage.head_files.tensors._digest", lambda _: "0", "no predictions", "mended"),
+    "heads": ("storage.head_files.tensors.UNSIGNED", "1" * 64, "no predictions", "mended"),
     "disk": ("stages.cli.doctor.LEAST_FREE_BYTES", 1 << 62, "free", "usam cache clean"),
 }
 """What is put in the place of what, what is then found, and the remedy."""

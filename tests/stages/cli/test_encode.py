@@ -204,12 +204,6 @@ def test_killed_anywhere_the_next_run_encodes_what_is_not_there_to_the_same_byte
     assert (n_encoded[0], n_encoded[-1]) == (len(SIZES_PX), 0)
 
 
-def test_half_precision_is_written_if_asked_for() -> None:
-    assert usam_encode("--half").exit_code == 0
-    levels = read_embedding(open_embeddings(STORE), 0).levels
-    assert {array.dtype for array in levels.values()} == {np.dtype(np.float16)}
-
-
 def test_what_is_no_embeddings_store_is_not_replaced() -> None:
     refused = usam_encode(out=str(IMAGES))
     assert refused.exit_code == 1
@@ -224,7 +218,6 @@ def test_a_store_of_other_settings_or_images_is_replaced_only_if_asked_for() -> 
     for option, change in (
         ("--model=large", "model: tiny -> large, "),
         ("--precision=bf16", "precision: fp32 -> bf16"),
-        ("--half", "_fp16 added, "),
     ):
         refused = usam_encode(option)
         assert refused.exit_code == 1

@@ -2,12 +2,10 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +16,7 @@ from pipeline.mask_sets import judged_sets, set_threshold
 from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
-from stages.gate_calibration import Gated, PromptMasks, calibrate_sets
+from stages.gate_calibration import Gated, PromptMasks, calibrate_masks, calibrate_sets
 from stages.predictor.card_entries import PROMPT_WORDS, read_gates
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_settings
@@ -28,13 +26,11 @@ from storage.errors import DataError
 from storage.head_files.guarantees import read_guarantees
 from storage.head_files.head_file import read_head_set
 from storage.outputs.records import write_record
-from storage.outputs.results import read_results
-from storage.paths import gate_path, objects_path, results_dir
+from storage.paths import gate_path, objects_path
 from storage.split.object_table import read_objects
 from storage.split.split_cells import open_cells
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.mini import MODELS
-from tests.fixtures.report_inputs import write_split_results
 
 SPLIT = "shapes_val"
 """The first eval split."""
@@ -42,91 +38,54 @@ SPLIT = "shapes_val"
 SETS = ("--promise", "set")
 
 
-@pytest.fixture(scope="module")
-def made(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of 90 images of two objects, whose H_Std tells the IoU; not to be changed."""
-    root = tmp_path_factory.mktemp("made")
-    write_params(root, [SPLIT])
-    found = read_results(evaluated / results_dir(SPLIT))
-    rng = np.random.default_rng(0)
-    objects = pd.concat(
-        [
-            _many(rows, rng)
-            for _, rows in found.objects.groupby(["protocol", "judged", "model"], sort=False)
-        ]
-    )
-    results = type(found)(**{**vars(found), "objects": objects})
-    write_split_results(root / results_dir(SPLIT), results)
-    return root
-
-
-@pytest.fixture
-def root(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The same as the working directory, without the gates that a test writes."""
-    monkeypatch.chdir(made)
-    yield made
-    shutil.rmtree(gate_path(SPLIT, "any").parent, ignore_errors=True)
-
-
-def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    many = pd.concat([rows.iloc[:1]] * 180, ignore_index=True)
-    many["iou"] = rng.random(180) ** 0.2
-    many["uncertainty_h_std"] = 1 - many["iou"] - 0.02 * rng.random(180)
-    return many.assign(object_id=np.arange(180), group=np.arange(180) // 2)
+@pytest.fixture(autouse=True)
+def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stores, heads and settings of the eval splits, as the working directory."""
+    for name in ("cache", "heads", "params.yaml", "versions.yaml"):
+        (tmp_path / name).symlink_to(evaluated / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def gate(*options: str, exit_code: int = 0) -> str:
-    measure = () if "--measure" in options else ("--measure", "h_std")
+    measure = () if "--measure" in options else ("--measure", "sam_score")
     result = CliRunner().invoke(app, ["gate", *measure, *options])
     assert result.exit_code == exit_code, result.output
     return result.output
 
 
-def test_a_threshold_is_told_and_written(root: Path) -> None:
-    said = gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
-    (written,) = read_guarantees(root / gate_path(SPLIT, "selected-large-h_std"))
-    objects = read_results(results_dir(SPLIT)).objects
-    own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
-    judged = CalibrationSet.of(
-        own["uncertainty_h_std"].to_numpy(),
-        (own["iou"] < 0.8).to_numpy(),
-        own["group"].to_numpy(),
-    )
-    limit = threshold_of_all(judged, 0.1)
-    assert written.threshold == limit
-    assert written.kept == (judged.uncertainty <= limit).mean()
-    assert written.scope == Scope("selected", ("center",), 90, images="")
-    assert (written.n_objects, written.confidence, written.train_split) == (180, None, "")
-    assert "Keep a mask if H_Std is at most the threshold:" in said
-    assert f"{limit:.4g}" in said
-    assert "at most 10% of all masks from one click are kept with an IoU below 0.8" in said
-
-
-@pytest.mark.usefixtures("root")
 def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
-    said = gate("--iou", "0.99", "--alpha", "0.01", exit_code=1)
+    """90 images of two masks, whose SamScore tells the IoU."""
+    rng = np.random.default_rng(0)
+    iou = rng.random(180) ** 0.2
+    sam_score = iou + 0.02 * rng.random(180)
+    judged = CalibrationSet.of(1 - sam_score, iou < 0.99, np.arange(180) // 2)
+    masks = Gated(SPLIT, "selected", "large", "sam_score", "")
+    with pytest.raises(DataError) as refused:
+        calibrate_masks(masks, Guarantee("kept", 0.99, 0.01), judged, "center")
+    said = str(refused.value)
     assert "90 images of shapes_val show to hold this promise, got none" in said
     assert "take 322 images" in said
     surest, every = (int(share) for share in re.findall(r"(\d+)% of (?:the least|all)", said))
     assert 0 < surest < every < 100
-    assert not gate_path(SPLIT, "selected-large-h_std").exists()
 
 
-@pytest.mark.usefixtures("root")
+def test_where_no_threshold_holds_nothing_is_written() -> None:
+    said = gate("--iou", "0.99", "--alpha", "0.01", exit_code=1)
+    assert "images of shapes_val show to hold this promise, got none" in said
+    assert not gate_path(SPLIT, "selected-large-sam_score").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--iou", "1.5", "--alpha", "0.1"), "iou must be from 1e-06 to below 1, got 1.5"),
         (("--iou", "0.5", "--alpha", "1e-300"), "alpha must be from 1e-06 to below 1, got 1e-300"),
         (("--promise", "some"), "promise must be one of all, kept, set, got 'some'"),
-        (("--measure", "x"), "measure must be one of sam_score, "),
+        (("--measure", "h_std"), "measure must be one of sam_score, usam, usam_ours, got 'h_std'"),
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),
         (("--model", "x"), f"model must be one of {', '.join(MODELS)}, got 'x'"),
-        (("--split", "x"), "eval split must be one of shapes_val, got 'x'"),
-        (
-            ("--measure", "sam_score_highest"),
-            "must have uncertainty_sam_score_highest, got none of these",
-        ),
+        (("--split", "x"), "eval split must be one of shapes_val, coco_val, got 'x'"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -138,20 +97,12 @@ def test_faulty_options_are_named(options: tuple[str, ...], message: str) -> Non
 def test_without_train_splits_the_error_names_a_measure_without_heads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_params(tmp_path, [SPLIT], train_splits=[], objectives=["own"])
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    write_params(tmp_path / "other", [SPLIT], train_splits=[], objectives=["own"])
+    monkeypatch.chdir(tmp_path / "other")
     said = gate("--measure", "usam_ours", "--iou", "0.5", "--alpha", "0.1", exit_code=1)
     assert "train_splits must name the split whose heads compute usam_ours, got none" in said
     assert "--measure sam_score" in said
-
-
-@pytest.fixture
-def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stores, heads and settings of the eval splits, as the working directory."""
-    for name in ("cache", "heads", "params.yaml", "versions.yaml"):
-        (tmp_path / name).symlink_to(evaluated / name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def read_center_and_refined(measure: str) -> Iterator[tuple[str, np.ndarray, ProposalScores]]:
@@ -175,13 +126,13 @@ def groups() -> np.ndarray:
     return group_index(read_objects(objects_path(SPLIT)))
 
 
-@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
 def test_every_prompt_set_has_a_threshold_of_its_own(measure: str) -> None:
     said = gate("--measure", measure, "--iou", "0.3", "--alpha", "0.6", "--promise", "all")
     made = read_guarantees(gate_path(SPLIT, f"selected-large-{measure}"))
     assert [guarantee.scope.prompts for guarantee in made] == [("center",), ("refined",)]
-    for guarantee, (_, predicted, scores) in zip(
+    assert "Keep a mask if 1 − " in said
+    for guarantee, (prompt, predicted, scores) in zip(
         made, read_center_and_refined(measure), strict=True
     ):
         rows, selected = np.arange(len(predicted)), scores.sam_score.argmax(axis=1)
@@ -189,11 +140,15 @@ def test_every_prompt_set_has_a_threshold_of_its_own(measure: str) -> None:
         short = scores.iou[rows, selected] < 0.3
         judged = CalibrationSet.of(uncertainty, short, groups())
         assert guarantee.threshold == threshold_of_all(judged, 0.6)
+        assert guarantee.kept == (judged.uncertainty <= guarantee.threshold).mean()
+        n_images = len({*groups().tolist()})
+        assert guarantee.scope == Scope("selected", (prompt,), n_images, images="")
+        assert (guarantee.n_objects, guarantee.confidence) == (len(groups()), None)
+        assert guarantee.train_split == ("" if measure == "sam_score" else "shapes_train")
         assert f"{guarantee.threshold:.4g}" in said
     assert "at most 60% of all masks from one click or eight clicks are kept" in said
 
 
-@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
 def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> None:
     said = gate(*SETS, "--measure", measure, "--iou", "0.01", "--alpha", "0.5")
@@ -216,7 +171,6 @@ def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> N
     assert "halves of these images" in said
 
 
-@pytest.mark.usefixtures("cached")
 def test_the_command_that_an_error_about_a_missing_gate_names_writes_it() -> None:
     asked = SPLIT, HeadSet("selected", "selected", "ours"), "shapes_train"
     path = gate_path(SPLIT, "selected-large-usam_ours")
@@ -250,15 +204,8 @@ def test_sets_need_as_many_images_as_the_error_says_for_each_half_must_allow_set
     assert calibrate_sets(masks, more, Guarantee("set", 0.5, 0.1))[1].n_without == 0
 
 
-@pytest.mark.usefixtures("cached")
 def test_where_no_proposal_is_good_often_enough_the_share_of_such_objects_is_told() -> None:
     said = gate(*SETS, "--measure", "sam_score", "--iou", "0.99", "--alpha", "0.1", exit_code=1)
     assert "for 90% of the objects, got 100% of the objects in" in said
     assert "without any such proposal of the large model: ask for a larger alpha" in said
     assert not gate_path(SPLIT, "selected-large-sam_score-set").exists()
-
-
-@pytest.mark.usefixtures("cached")
-def test_sets_need_a_measure_of_every_proposal() -> None:
-    said = gate(*SETS, "--measure", "h_std", "--iou", "0.5", "--alpha", "0.1", exit_code=1)
-    assert "measure must be one of sam_score, usam, usam_ours, got 'h_std'" in said

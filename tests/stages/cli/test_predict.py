@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import COMMANDS, app
-from stages.predictor.command_options import GRID, GRID_OF, NOTE, GridOptions
+from stages.predictor.command_options import GRID, GRID_OF_MINI, NOTE, GridOptions
 from stages.predictor.loading import load_predictor
 from storage.head_files.tensors import read_tensors
 from storage.rle import decode_rle
@@ -281,11 +281,10 @@ def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> N
     defaults = GridOptions().of_generator("sam2.1")
     assert defaults == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
-    of_photos = GRID_OF["mini-photos"]
     for name, default in GRID.items():
-        assert f"{default} by default, {of_photos[name]} of mini models" in help_text
+        assert f"{default} by default, {GRID_OF_MINI[name]} of mini models" in help_text
     found = GridOptions().of_generator("mini-photos")
-    assert list(found.values()) == list(of_photos.values())
+    assert list(found.values()) == list(GRID_OF_MINI.values())
 
 
 WITHOUT_TORCH = """

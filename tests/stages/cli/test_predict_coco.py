@@ -103,7 +103,7 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str, masks
         np.testing.assert_array_equal(mask, taken.mask)
         assert one["score"] == pytest.approx(taken.expected_iou, abs=1e-5)
         told = one["uncertainty"]
-        assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[taken.proposal], abs=1e-5)
+        assert told["gap"]["prompt"] == pytest.approx(found.gap["prompt"][taken.proposal], abs=1e-5)
         assert (told["caution"] or "") == found.caution
         assert told["advice"]["words"] == found.advice.words
         assert (told["family"], told["model"]) == (family, "tiny")

@@ -38,7 +38,7 @@ def test_the_last_screen_says_what_ran_and_what_it_cannot_tell(
     )
     parts = (
         "What these images cannot tell:",
-        "no measure is sure to beat 1 − SamScore",
+        "no measure of the table is sure to beat 1 − SamScore",
         "Caution: The mini models know drawn shapes only: ",
         "Page: ",
     )

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from pipeline.scoring.measures import KNOWS_TRUTH, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import PROTOCOLS, USED
+from stages.page.labels import measure_label
 from stages.page.verdict import (
     BASELINE_LABEL,
     LINES,
@@ -23,6 +24,7 @@ from stages.page.verdict import (
     holm,
     is_repeated,
     sentences,
+    undecided,
     verdict_table,
 )
 from stages.tables.report_table import Results, of_protocol
@@ -206,11 +208,41 @@ def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> N
     assert said.endswith(both)
 
 
+def test_a_subject_is_open_only_where_no_number_of_the_table_is_marked(results: Results) -> None:
+    for measure, task in (("sam_score_gain", "model"), ("h_a", "task"), ("h_y", "prompt")):
+        sure = (0.2, 0.1, 0.3)
+        scores = changed_scores(results[SPLIT].scores, measure, task, sure, 1e-9)
+        rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
+        is_marked = bool(verdict_table(rows)[f"{task}_better"].any())
+        assert is_marked == (measure != "h_y")
+        assert (SUBJECTS[task] in undecided(rows)) != is_marked
+        others = [subject for of, subject in SUBJECTS.items() if of != task]
+        assert [subject for subject in undecided(rows) if subject != SUBJECTS[task]] == others
+
+
 def test_no_sentence_names_a_measure_that_the_table_lacks(results: Results) -> None:
-    verdict, said, is_marked = said_of(results, (0.2, 0.1, 0.3), "h_y")
-    assert (verdict, is_marked) == ("better", False)
-    assert "H_Y" not in said
-    assert said.startswith(NOTHING_SURE)
+    scores = results[SPLIT].scores.copy()
+    in_table = {name for line in LINES for name in line.measures.values()}
+    is_shown = scores["measure"].isin(in_table)
+    for statistic, numbers in {"margin": (0.2, 0.1, 0.3), "relative": (0.9, 0.8, 1.0)}.items():
+        is_of = scores["statistic"] == statistic
+        scores.loc[is_of & is_shown, NUMBERS] = 0.0
+        scores.loc[is_of & ~is_shown, NUMBERS] = numbers
+    scores.loc[scores["statistic"] == "margin_p", "value"] = 1e-9
+    rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
+    sure = set(rows.loc[rows["verdict"] == "better", "measure"])
+    assert sure
+    assert not sure & in_table
+    shown = verdict_table(rows)
+    said = sentences(rows, 9)
+    for task, subject in SUBJECTS.items():
+        assert not shown[f"{task}_better"].any()
+        found = re.search(
+            r"beats 1 − SamScore; (?:a head.*? \()?(.*?)\)?, the highest", said[subject]
+        )
+        assert found is not None, said[subject]
+        labels = {measure_label(line.measures[task]) for line in LINES if task in line.measures}
+        assert found[1] in {label.removesuffix(", ours") for label in labels}
 
 
 def test_the_last_sentence_counts_the_comparisons_of_a_user_s_masks(results: Results) -> None:

@@ -62,7 +62,7 @@ def test_no_advice_surely_loses(path: Path) -> None:
             gains[correction].append((group, iou(corrected, truth) - before))
         if path.parts[-3] == "best":
             assert BEST_OF_THREE in answers[0].caution
-            assert "task" not in {*gains, *answers[0].gap.by_name}
+            assert "task" not in {*gains, *answers[0].gap}
             assert all(answer.advice.correction != "keep" for answer in answers)
     for correction, rows in gains.items():
         groups, values = (np.array(column) for column in zip(*rows, strict=True))

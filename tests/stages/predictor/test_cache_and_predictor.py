@@ -140,12 +140,12 @@ def test_scores_and_entropies_are_those_of_the_cache(project: Path, model: str) 
 
 MEASURED: Final[dict[str, Callable[[Uncertainty], np.ndarray]]] = {
     "usam": lambda found: found.expected_iou.own,
-    "delta_theta": lambda found: found.gap.by_name["model"],
-    "delta_xp": lambda found: found.gap.prompt,
-    "delta_a": lambda found: found.gap.by_name["task"],
-    "delta_theta_star": lambda found: found.direct_gap.by_name["model"],
-    "delta_xp_star": lambda found: found.direct_gap.prompt,
-    "delta_a_star": lambda found: found.direct_gap.by_name["task"],
+    "delta_theta": lambda found: found.gap["model"],
+    "delta_xp": lambda found: found.gap["prompt"],
+    "delta_a": lambda found: found.gap["task"],
+    "delta_theta_star": lambda found: found.direct_gap["model"],
+    "delta_xp_star": lambda found: found.direct_gap["prompt"],
+    "delta_a_star": lambda found: found.direct_gap["task"],
 }
 """Measures by name, USAM itself apart."""
 

@@ -22,7 +22,7 @@ from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.guarantees import CHOICES, evidence_of
 from storage.head_files.head_file import read_head_file, shipped_heads
-from storage.split.split_cells import head_version
+from storage.store.signature import head_version
 from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn, write_random_heads
 

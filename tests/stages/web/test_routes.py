@@ -109,7 +109,7 @@ def test_an_answer_is_what_the_predictor_says(
         assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
         for name, values in found.expected_iou.by_name.items():
             assert own["expected_iou"][name] == pytest.approx(values[k], abs=1e-5)
-        for name, values in found.gap.by_name.items():
+        for name, values in found.gap.items():
             assert own["gap"][name] == pytest.approx(values[k], abs=1e-5)
         mask = mask_of(own)
         assert mask.shape == (768, 1024)  # four of its pixels are one of the image

@@ -25,18 +25,10 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(server: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(server: str, made: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Address of the cell's root."""
     use_server(server, monkeypatch)
-    shutil.make_archive(str(tmp_path / "packed/zipped"), "zip", made / "masks/identity.zarr")
-    upload(tmp_path / "packed", "cells")
     return upload(made, "cells")
-
-
-def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
-    there = opening.open_masks(f"{bucket}/zipped.zip").load()
-    xarray.testing.assert_identical(there, opening.open_masks(made / "masks/identity.zarr").load())
-    assert damaged_files(f"{bucket}/zipped.zip") == {}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])

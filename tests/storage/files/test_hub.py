@@ -1,6 +1,5 @@
 """Stores at addresses of Hugging Face, up to where the network begins."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,24 +53,22 @@ class Hub(MemoryFileSystem):  # type: ignore[misc] # fsspec ships no types
 
 
 @pytest.fixture
-def hub(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    """A revision of a repository that has a store, zipped and not."""
+def hub(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """A revision of a repository that has a store."""
     errors = ModuleType("huggingface_hub.errors")
     monkeypatch.setattr(errors, "HfHubHTTPError", HubHttpError, raising=False)
     monkeypatch.setitem(sys.modules, "huggingface_hub", ModuleType("huggingface_hub"))
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
     monkeypatch.setitem(_registry, "hf", Hub)
     folder = ADDRESS.removeprefix("hf://")
-    zipped = shutil.make_archive(str(tmp_path / "masks"), "zip", made / "masks/identity.zarr")
     Hub().put(str(made / "masks/identity.zarr"), f"/{folder}", recursive=True)
-    Hub().put(zipped, f"/{folder}.zip")
     yield Hub
     Hub.store.clear()
     Hub.pseudo_dirs[:] = [""]
     Hub.clear_instance_cache()
 
 
-@pytest.mark.parametrize("ending", ["", "/", ".zip"])
+@pytest.mark.parametrize("ending", ["", "/"])
 def test_a_store_opens_at_a_revision_of_a_repository(
     hub: type[Hub], made: Path, ending: str
 ) -> None:
@@ -81,14 +78,11 @@ def test_a_store_opens_at_a_revision_of_a_repository(
     assert hub.store
 
 
-@pytest.mark.parametrize("ending", ["", ".zip"])
-def test_a_server_that_is_away_is_one_line(
-    hub: type[Hub], monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
+def test_a_server_that_is_away_is_one_line(hub: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "is_away", True)
     line = r"^hf://.* must be readable, got: \[Errno 111\] Connection refused; if the server was"
     with pytest.raises(StoreError, match=line):
-        opening.open_masks(f"{ADDRESS}{ending}")
+        opening.open_masks(ADDRESS)
 
 
 def test_without_huggingface_hub_the_line_says_how_to_install_it(

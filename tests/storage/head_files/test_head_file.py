@@ -13,7 +13,6 @@ from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError, WeightsError
 from storage.head_files.calibrated_scores import (
     Calibration,
-    read_fixed_cuts,
     read_isotonic,
     write_isotonic,
 )
@@ -229,8 +228,8 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibration:
 
 
 def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) -> None:
-    assert read_fixed_cuts("train", "ours", ORIGIN) == {"tiny": 0.4, "large": 0.5}
-    found = read_isotonic("train", "ours", ORIGIN)
+    found, fixed_cuts = read_isotonic("train", "ours", ORIGIN)
+    assert fixed_cuts == {"tiny": 0.4, "large": 0.5}
     assert {model: list(of_model) for model, of_model in found.items()} == {
         "tiny": ["best", "selected"],
         "large": ["best", "selected"],

@@ -9,6 +9,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.masks import N_CODES
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.manifest import FileRecord
@@ -22,10 +23,10 @@ N_OBJECTS, SHARD_OBJECTS, SIZE_PX = 7, 3, 5
 CELL = ("val", "tiny", "identity")
 
 
-def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
+def write(root: Path, shard_objects: int = SHARD_OBJECTS, n_codes: int = N_CODES) -> MaskChunks:
     rng = np.random.default_rng(0)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
+    code = rng.integers(0, n_codes, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
     write_cell(CELL, HeldRows(code, *score), shard_objects=shard_objects, root=root)
     return as_they_are(
         MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects, {})
@@ -66,6 +67,12 @@ def test_shards_of_any_size_are_read(tmp_path: Path, shard_objects: int) -> None
     chunks = write(tmp_path, shard_objects)
     array = zarr.open_array(folder(chunks) / "mask_code", mode="r")
     np.testing.assert_array_equal(read(chunks, range(N_OBJECTS)), array[:])
+
+
+def test_a_code_that_has_no_probability_is_refused(tmp_path: Path) -> None:
+    chunks = write(tmp_path, n_codes=256)
+    with pytest.raises(StoreError, match=rf"mask_code must be below {N_CODES}, got 255"):
+        read(chunks, range(N_OBJECTS))
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 12))

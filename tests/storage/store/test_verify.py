@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.masks import N_CODES
 from storage.errors import StoreError
 from storage.files.manifest import FILE
 from storage.store.checks import damaged_files, find_stores
@@ -96,7 +97,7 @@ def test_a_shard_is_never_whole_in_memory(tmp_path: Path) -> None:
     n_objects, side_px = 64, 128
     split = split_of(n_objects, n_objects)
     shape = (n_objects, len(PROMPTS), 3, side_px, side_px)
-    codes = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    codes = np.random.default_rng(0).integers(0, N_CODES, shape, np.uint8)
     cell = cell_of(tmp_path, split)
     cell = replace(cell, sizes={**cell.sizes, "y": side_px, "x": side_px})
     cell.put(split.names[0], rows_of(0, split) | {"mask_code": codes}, maker="")

@@ -1,4 +1,4 @@
-"""``python -m stages.precompile``: after it, no kernel is compiled while another stage runs."""
+"""Copies of the project compile no kernel: ``tests.fixtures.kernels`` has compiled all of them."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 import pipeline
-from stages import precompile
+from tests.fixtures import kernels as compiling
 
 
 def names_in(code: CodeType) -> set[str]:
@@ -28,12 +28,12 @@ def names_in_module(module: ModuleType) -> Iterator[set[str]]:
 
 
 def test_every_kernel_that_python_calls_has_been_compiled() -> None:
-    mask, _ = precompile.masks()
+    mask, _ = compiling.masks()
     assert not mask.any()
-    entropies = [v for name, v in precompile.entropies().items() if name.startswith("h_")]
+    entropies = [v for name, v in compiling.entropies().items() if name.startswith("h_")]
     assert all(np.allclose(entropy, 0) for entropy in entropies)
-    assert all(np.size(array) for array in precompile.statistics())
-    precompile.main()
+    assert all(np.size(array) for array in compiling.statistics())
+    compiling.main()
     modules = [import_module(m.name) for m in walk_packages(pipeline.__path__, "pipeline.")]
     called = {name for module in modules for names in names_in_module(module) for name in names}
     kernels = {
