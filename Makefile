@@ -83,6 +83,7 @@ results-photographs: $(INSTALLED) ## run params/photographs.yaml: data/BSDS500, 
 	$(call run-params,photographs)
 	$(BIN)/usam heads export bsds_val storage/head_files/mini-photos.safetensors --half
 	$(BIN)/python -m tools.show_results photographs
+	$(BIN)/python -m tools.show_growth
 	git checkout --quiet HEAD -- params.yaml
 
 # Wheels of PyTorch with CUDA take 2.7 GB in pip's cache, and unpacked with all others 7 GB.

@@ -9,8 +9,9 @@ CUTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Foreground probabilities at which masks are cut for the array ``iou_at_cut`` of features."""
 
 N_CODES: Final = 76
-"""Number of codes, by ``python -m tools.show_codes``: masks take 0.4 to 0.65 of the bytes that 256
-codes take, and the entropy of a mean of masks changes by 1e-4 bit."""
+"""Number of codes, by ``python -m tools.show_codes``: masks take half to two thirds of the
+bytes that 256 codes take, and the entropy of a mean of masks changes by less than 1e-4 bit in the
+mean."""
 
 
 def decode_table(n_codes: int) -> Float64[np.ndarray, " code"]:

@@ -3,7 +3,7 @@
 ``prepare``, ``extract_train`` and ``train`` are done in the current folder, without settings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +39,9 @@ from storage.split.split_cells import SplitCells
 SEED: Final = 0
 """Seed of the clicks, of the training, of the held-out images and of the resamples."""
 
+PREPARE: Final = PrepareParams(SEED, min_area_px=10)
+"""How the objects of a user's images are prepared."""
+
 PROMPTS: Final[Mapping[str, tuple[str, str]]] = {
     "click": ("center", "corrected"),
     "box": ("box", "box"),
@@ -62,20 +65,25 @@ Figures = Mapping[str, Figure]
 
 
 def extract_own(
-    split: str, location: Split, extract: ExtractParams, *, model: str, prompt: str
+    split: str,
+    location: Split,
+    extract: ExtractParams,
+    *,
+    models: Sequence[str],
+    extra_prompts: Sequence[str],
+    prepare: PrepareParams = PREPARE,
 ) -> CellsToOpen:
     """Prepare the objects of a split, and extract what heads learn from: complete shards are kept.
 
     Raises the errors of the stages ``prepare`` and ``extract_train``; a DataError if fewer than two
     images have objects.
     """
-    prepare, (_, extra) = PrepareParams(SEED, min_area_px=10), PROMPTS[prompt]
     records = read_records(split, location, prepare)
     check_size(split, records.n_media, is_train=True, is_eval=False)
     write_records(split, records, location, prepare)
-    for name in train_cells(split, [model], [extra]):
+    for name in train_cells(split, models, extra_prompts):
         run_cell(name, location.images, extract, ExecutorParams())
-    return CellsToOpen(split, train_settings(extract, split, [model], [extra]), CACHE)
+    return CellsToOpen(split, train_settings(extract, split, models, extra_prompts), CACHE)
 
 
 def fit_own(

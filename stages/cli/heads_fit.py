@@ -65,7 +65,10 @@ def fit(  # noqa: PLR0913 - one for each option
         choice = asked.choose(images)
         extract, model = _settings(choice, weights), choice.model
         with chdir(_work(out)):
-            to_open = own_heads.extract_own(name, location, extract, model=model, prompt=prompt)
+            prompts = own_heads.PROMPTS[prompt][1:]
+            to_open = own_heads.extract_own(
+                name, location, extract, models=[model], extra_prompts=prompts
+            )
             fitted, figures, of_half = own_heads.fit_own(to_open, OF_USERS, prompt)
             described = describe_images(opened(to_open))
         is_drawn = default_family(images) == DRAWN

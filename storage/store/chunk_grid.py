@@ -18,11 +18,11 @@ sets, has fewer than 1,000 files. A large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
 
-MASK_BYTES: Final = (4_700, 34_000)
+MASK_BYTES: Final = (2_500, 17_000)
 """Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
 
-Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines. Masks of
-the mini models, of 64 px, take 1,180 to 2,070 B for drawn scenes."""
+In 256 codes, photographs took 23,840 B and crisp outlines 4,700 B and more; in 76 codes, masks of
+this side take half as much (docs/cache.md)."""
 
 MASK_SIDE_PX: Final = 256
 
