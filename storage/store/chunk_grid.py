@@ -18,11 +18,11 @@ sets, has fewer than 1,000 files. A large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
 
-MASK_BYTES: Final = (2_500, 17_000)
+MASK_BYTES: Final = (2_500, 22_000)
 """Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
 
-In 256 codes, photographs took 23,840 B and crisp outlines 4,700 B and more; in 76 codes, masks of
-this side take half as much (docs/cache.md)."""
+In 256 codes, photographs took 23,840 B and crisp outlines 4,700 B and more; 76 codes take
+0.50 to 0.63 of that (docs/cache.md). Masks of the mini models, of 64 px, take up to 1,343 B."""
 
 MASK_SIDE_PX: Final = 256
 

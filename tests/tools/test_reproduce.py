@@ -167,8 +167,8 @@ def test_a_disk_that_lacks_room_is_refused_with_what_will_be_written(
     monkeypatch.chdir(tmp_path)
     reproduce.check_disk(params, 500)
     assert capsys.readouterr().out == (
-        "on the disk: downloads 2.79 GB, features 9.16 GB, masks 11.2 to 80.9 GB; in all 23.1 to "
-        "92.8 GB of 29 GB\n"
+        "on the disk: downloads 2.79 GB, features 9.16 GB, masks 5.95 to 52.3 GB; in all 17.9 to "
+        "64.3 GB of 29 GB\n"
     )
     free[0] = int(5e9)
     with pytest.raises(DataError, match=r"^the disk must have room for .* GB, got 5 GB: take"):

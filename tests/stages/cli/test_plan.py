@@ -115,7 +115,7 @@ def test_the_cells_are_added_up() -> None:
     assert of_train[3:7] == [f"{4 * n_shards}", "5", f"{n_objects}", f"{2 * n_train}"]
     assert of_train[8:] == ["0 B", "missing"]
     printed = plan().stdout
-    assert "masks at 1.18 to 2.12 kB for each of 64 x 64" in printed
+    assert "masks at 0.625 to 1.38 kB for each of 64 x 64" in printed
     (total,) = [line.split() for line in printed.splitlines() if line.startswith("all")]
     assert total[1:5] == ["16", f"{16 * n_shards}", "10", f"{2 * n_objects}"]
 
