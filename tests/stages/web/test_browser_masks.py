@@ -42,7 +42,7 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
             float(text.replace("−", "-")) for text in page.locator("#bars b").all_inner_texts()
         ]
         gap = found.gap
-        both = [getattr(gap, source)[found.selected] for source in ("model", "prompt", "task")]
+        both = [gap[source][found.selected] for source in ("model", "prompt", "task")]
         np.testing.assert_allclose(gains, both, atol=0.006)
 
         click_at(page, 200, 40, button="right", n_answers=2)
