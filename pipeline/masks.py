@@ -9,9 +9,7 @@ CUTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Foreground probabilities at which masks are cut for the array ``iou_at_cut`` of features."""
 
 N_CODES: Final = 76
-"""Number of codes, by ``python -m tools.show_codes``: masks take half to two thirds of the
-bytes that 256 codes take, and the entropy of a mean of masks changes by less than 1e-4 bit in the
-mean."""
+"""Number of codes. ``python -m tools.show_codes`` measures what other numbers take and change."""
 
 
 def decode_table(n_codes: int) -> Float64[np.ndarray, " code"]:
@@ -22,7 +20,7 @@ def decode_table(n_codes: int) -> Float64[np.ndarray, " code"]:
     It is the mean of the probabilities that have the code, where logits are spread evenly, as they
     are along an outline: ``log((1 - low) / (1 - high)) / (logit(high) - logit(low))`` between the
     lowest and the highest probability. The probability in the middle of the angles is too high for
-    the background, and too low for the foreground: entropies then change twice as much.
+    the background, and too low for the foreground.
     """
     ends = np.sin(np.pi / 2 * (np.arange(n_codes - 1) + 0.5) / (n_codes - 1)) ** 2
     log_background = np.log(1 - ends)
@@ -49,9 +47,9 @@ def encode(p: Float[np.ndarray, "*shape"], n_codes: int = N_CODES) -> UInt8[np.n
     Notes
     -----
     ``round(75 * 2/π * asin(sqrt(p)))``, in float64. A step is ``π/75 * sqrt(p (1 - p))``: coding
-    changes a probability by π/150 at most, and by far less near 0 and 1. The probability 0.5 lies
-    halfway between the codes 37 and 38. It becomes 37, background, because its logit is not above
-    0.
+    changes a probability by less than a step, and by far less near 0 and 1. The probability 0.5
+    lies halfway between the codes 37 and 38. It becomes 37, background, because its logit is not
+    above 0.
     """
     check_probabilities(p)
     angle = np.arcsin(np.sqrt(p, dtype=np.float64))

@@ -24,11 +24,8 @@ N_LANES: Final = 6
 SMALLEST: Final = 1e-300
 """Replaces 0 before a logarithm is taken."""
 
-TO_HIGHEST_BIT: Final = 128 - FIRST_FOREGROUND_CODE
-"""Added to a code, it sets the highest bit of the byte in the foreground alone."""
-
-TO_HIGHEST_BITS: Final = np.uint64(TO_HIGHEST_BIT * 0x0101010101010101)
-"""The same for the eight codes of a word."""
+TO_HIGHEST_BITS: Final = np.uint64((128 - FIRST_FOREGROUND_CODE) * 0x0101010101010101)
+"""Added to eight codes in a word, it sets the highest bit of each byte in the foreground alone."""
 
 FOREGROUND_ABOVE: Final = 0.5
 """A pixel of a mixture is foreground above this probability."""
@@ -223,9 +220,9 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
     """Write one bit per pixel of some masks: 1 in the foreground.
 
     Each byte has eight consecutive pixels, in an order that is unspecified, but the same for all
-    masks. ``mask_code`` is uint8 (object, mask, pixel), C-contiguous; ``members``
-    int64 (object, member), the indices of the masks to pack; ``hard`` uint8 (object, member, byte),
-    all 0 before, where bytes of padding stay 0.
+    masks. ``mask_code`` is uint8 (object, mask, pixel), C-contiguous; ``members`` int64 (object,
+    member), the indices of the masks to pack; ``hard`` uint8 (object, member, byte), all 0 before,
+    where bytes of padding stay 0.
 
     Notes
     -----
@@ -238,14 +235,12 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
             codes = mask_code[i, members[i, k]]
             words = codes[: 8 * n_words].view(np.uint64)
             for j in range(n_words):
-                bits = ((words[j] + TO_HIGHEST_BITS) >> np.uint64(7)) & np.uint64(
-                    0x0101010101010101
-                )
+                shifted = (words[j] + TO_HIGHEST_BITS) >> np.uint64(7)
+                bits = shifted & np.uint64(0x0101010101010101)
                 hard[i, k, j] = (bits * np.uint64(0x0102040810204080)) >> np.uint64(56)
             for px in range(8 * n_words, codes.size):
-                hard[i, k, n_words] = (hard[i, k, n_words] << 1) | (
-                    codes[px] >= FIRST_FOREGROUND_CODE
-                )
+                is_foreground = codes[px] >= FIRST_FOREGROUND_CODE
+                hard[i, k, n_words] = (hard[i, k, n_words] << 1) | is_foreground
 
 
 @njit(nogil=True, cache=True)

@@ -110,7 +110,8 @@ def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
         IoU that each possible correction is expected to add: ``model``, ``prompt`` or ``task``.
     """
     possible = {KEEP: 0.0, **gains, "segmentation": 1 - own_iou}
-    reachable = {n: min(possible[n], 1 - own_iou) for n in CORRECTIONS if n in possible}
+    names = [name for name in CORRECTIONS if name in possible]
+    reachable = {name: min(possible[name], 1 - own_iou) for name in names}
     cost_of = costs.by_correction
     # Of equally good corrections, the first in CORRECTIONS is advised.
     correction = max(reachable, key=lambda name: reachable[name] - cost_of[name])

@@ -22,7 +22,7 @@ MASK_BYTES: Final = (2_500, 22_000)
 """Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
 
 In 256 codes, photographs took 23,840 B and crisp outlines 4,700 B and more; 76 codes take
-0.50 to 0.63 of that (docs/cache.md). Masks of the mini models, of 64 px, take up to 1,343 B."""
+0.50 to 0.63 of that (docs/cache.md)."""
 
 MASK_SIDE_PX: Final = 256
 

@@ -83,8 +83,8 @@ class Store:
     def faulty(self) -> tuple[str, ...]:
         """Names of files that are missing or of another size than the manifest says.
 
-        Empty for an address, where sizes are not compared. A loss of power can leave
-        empty files, and zarr reads an empty shard as fill values.
+        Empty for an address, where sizes are not compared. A loss of power can leave empty files,
+        and zarr reads an empty shard as fill values.
         """
         if self.files.folder is None:
             return ()

@@ -1,7 +1,6 @@
 """Reads coded masks of a store into existing memory, by the index at the end of each shard.
 
-A shard that is missing raises a ``StoreError`` at an address, an ``OSError`` in a
-folder.
+A shard that is missing raises a ``StoreError`` at an address, an ``OSError`` in a folder.
 """
 
 import os

@@ -103,10 +103,10 @@ def open_checked(
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
     """Open a store, and check its kind, signature, arrays and the sizes of its files.
 
-    Chunks are not read. At an address, sizes are not compared. Raises a StoreError
-    if the store is missing, out of reach or of another kind or schema version, its signature
-    differs from ``expected``, an array breaks the schema, or a file is missing or of another size
-    (the message names files).
+    Chunks are not read. At an address, sizes are not compared. Raises a StoreError if the store is
+    missing, out of reach or of another kind or schema version, its signature differs from
+    ``expected``, an array breaks the schema, or a file is missing or of another size (the message
+    names files).
     """
     store = open_store(where)
     check_identity(store, kind, expected)
