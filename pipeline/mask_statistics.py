@@ -134,7 +134,7 @@ ENTROPIES: Final = (
     ),
     MaskStatistic(
         "h_std",
-        "H_Std: of the judged proposal alone",
+        "H_Std: of the judged proposal alone, of its logits",
         lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
     ),
     MaskStatistic(
@@ -143,7 +143,9 @@ ENTROPIES: Final = (
         lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
-"""Entropies (Eq. 3) of a mean of masks, in bits, in the order of the entropy store."""
+"""Entropies (Eq. 3) of a mean of masks, in bits, in the order of the entropy store.
+
+The stage takes that of ``h_std``, a single mask, from features, see ``PlannedCell``."""
 
 AGREEMENTS: Final = (
     MaskStatistic(

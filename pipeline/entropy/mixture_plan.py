@@ -25,7 +25,7 @@ class Masks(Protocol):
 
 @dataclass(frozen=True)
 class CellRows:
-    """Masks, SamScores and IoUs of one model in one view, for some objects.
+    """Masks of one model in one view, for some objects, with their SamScores, IoUs and entropies.
 
     Raises
     ------
@@ -36,6 +36,8 @@ class CellRows:
     mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
+    mask_entropy: Float32[np.ndarray, "object prompt proposal"]
+    """Entropy (Eq. 3) of each mask in bits, of its logits: the array of features."""
     prompts: tuple[str, ...] = PROMPTS
     """Prompt sets of the axis ``prompt``, in its order; ``SINGLE_CLICKS`` come first."""
 
@@ -97,6 +99,11 @@ class PlannedCell:
     """Columns of ``members`` that each comparison uses; comparisons that use none are left out."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
+
+    @property
+    def judged_entropy(self) -> Float32[np.ndarray, "object judged"]:
+        """Entropy of the masks ``judged`` in bits, of their logits."""
+        return np.take_along_axis(self.rows.mask_entropy[:, _CENTER], self.judged, axis=1)
 
 
 def plan_cells(

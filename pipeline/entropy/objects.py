@@ -56,8 +56,12 @@ def _block_arrays(
         if cell.view == "identity":
             counts[cell.model] = comparisons.judged_counts(mask_code, cell.judged[block], label)
 
+    arrays = mixture_arrays(cells, block, truth, compare)
+    of_logits = [cell.judged_entropy[block] for cell in cells if cell.view == "identity"]
     return {
-        **mixture_arrays(cells, block, truth, compare),
+        **arrays,
+        # Coding changes the entropy of a single mask more than that of a mean of many.
+        "h_std": np.stack(of_logits, axis=2).astype(np.float64),
         **comparisons.mean_agreements(hard),
         **_mask_scores(np.stack([counts[model] for model in models], axis=2)),
     }

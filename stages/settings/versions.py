@@ -12,7 +12,7 @@ VERSIONS_FILE: Final = Path("versions.yaml")
 VERSIONS: Final[Mapping[str, int]] = {
     "extract": 10,
     "embed": 1,
-    "entropy": 3,
+    "entropy": 4,
     "tune": 1,
     "train": 5,
 }

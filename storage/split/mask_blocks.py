@@ -25,6 +25,9 @@ WINDOW_BYTES: Final = 2**26
 """Mean size of a window, the compressed masks of all cells that are fetched at once; a window has
 one object at least."""
 
+SCORES: Final = ("sam_score", "iou", "mask_entropy")
+"""Arrays of features that ``CellRows`` has, in its order."""
+
 ReadRows = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
@@ -64,8 +67,7 @@ def run_reader(cells: SplitCells, run: range) -> ReadRows:
         cell = cells.by_name[model, view]
         masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            sam_score, iou = scores[model, view]
-            return CellRows(masks, sam_score, iou, tuple(cell.signature["prompts"]))
+            return CellRows(masks, *scores[model, view], tuple(cell.signature["prompts"]))
         except ValueError as error:
             raise StoreError(f"{cell}: {error}") from error
 
@@ -110,7 +112,7 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
 
 
 def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of the objects ``run`` in each cell, by model and view."""
+    """SamScores, IoUs and entropies of the objects ``run`` in each cell, by model and view."""
     step = chunk_rows(cells.table.n_objects)
     first, stop = run.start // step * step, -(-run.stop // step) * step
     in_chunks = slice(run.start - first, run.stop - first)
@@ -121,10 +123,10 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
 
 @lru_cache(maxsize=2)  # a chunk has many runs; threads may work in two neighbouring chunks
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of ``rows``, which are whole chunks, in each cell, by model and view."""
+    """``SCORES`` of ``rows``, which are whole chunks, in each cell, by model and view."""
 
     def read(cell: OpenCell) -> list[Scores]:
-        return [cell.scores(name, rows) for name in ("sam_score", "iou")]
+        return [cell.scores(name, rows) for name in SCORES]
 
     opened = list(cells.by_name.values())
     return dict(zip(cells.by_name, map_stores(read, opened, str(opened[0])), strict=True))

@@ -109,7 +109,7 @@ class OpenCell:
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
-        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects."""
+        """Read an array such as ``sam_score`` for the objects ``rows``, or for all objects."""
         selection = slice(None) if rows is None else slice(rows.start, rows.stop)
         return read_array(self.store, name, selection)
 

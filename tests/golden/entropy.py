@@ -17,7 +17,7 @@ from storage.paths import entropy_path, objects_path
 from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
 from storage.store import opening
-from tests.fixtures.drawn_masks import HeldRows
+from tests.fixtures.drawn_masks import held_rows
 from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
@@ -79,7 +79,7 @@ def _write_split(inputs: Arrays) -> None:
     for i, model in enumerate(MODELS):
         for k, view in enumerate(VIEWS):
             rows = (inputs[name][i, k] for name in ("mask_code", "sam_score", "iou"))
-            write_cell((SPLIT, model, view), HeldRows(*rows), shard_objects=2, table=table)
+            write_cell((SPLIT, model, view), held_rows(*rows), shard_objects=2, table=table)
     write_settings(
         Path(),
         models=list(MODELS),

@@ -18,7 +18,7 @@ from storage.outputs.results import Gallery, read_gallery
 from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
-from tests.fixtures.drawn_masks import HeldRows
+from tests.fixtures.drawn_masks import held_rows
 from tests.fixtures.eval_split import GRAY, write_gray_images, write_params, write_ranking
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.made_up_objects import table_of
@@ -54,7 +54,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     mask_code = np.zeros((*shape, 16, 16), np.uint8)
     for proposal in range(N_PROPOSALS):
         mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = N_CODES - 1
-    rows = HeldRows(mask_code, sam_score, iou)
+    rows = held_rows(mask_code, sam_score, iou)
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 

@@ -25,7 +25,7 @@ from pipeline.entropy.mixture_plan import (
 from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import N_CODES, decode
-from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, read, soft_masks
+from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, held_rows, read, soft_masks
 from tests.fixtures.mini import MODELS
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
@@ -172,7 +172,7 @@ def test_one_buffer_may_serve_every_cell() -> None:
 
     def read_later(model: str, view: str) -> CellRows:
         rows = cells[model, view]
-        return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou)
+        return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou, rows.mask_entropy)
 
     expected = arrays_of(cells, **names)
     found = mixture_arrays(plan_cells(read_later, **names), slice(None), drawn_truth(cells))
@@ -192,7 +192,7 @@ def test_task_probabilities_are_shares_of_the_scores(score: np.ndarray) -> None:
 
 def rows(size: tuple[int, int]) -> HeldRows:
     score = np.full((1, 9, 3), 0.5, np.float32)
-    return HeldRows(np.zeros((1, 9, 3, *size), np.uint8), score, score)
+    return held_rows(np.zeros((1, 9, 3, *size), np.uint8), score, score)
 
 
 def test_cells_of_unlike_masks_are_refused() -> None:
