@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from pipeline.entropy.comparisons import truth_at_size
-from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
+from pipeline.entropy.mixtures import ObjectArrays
+from pipeline.entropy.objects import concatenate, object_arrays
 from stages.executor.executors import executor_of
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.executor.tasks import Task, results_of

@@ -18,8 +18,9 @@ from pipeline.entropy.mixture_plan import MIXTURES, PlannedCell
 from pipeline.mask_statistics import MaskStatistic, iou_of_counts
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
-MixtureArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Entropies in bits and IoUs by name, with the ``dims`` that the rows of ``ENTROPIES`` declare."""
+ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
+"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES``,
+``CUT_SCORES`` and ``PIXEL_SCORES`` declare their ``dims``."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
@@ -67,7 +68,7 @@ def mixture_arrays(
     block: slice,
     truth: Bool[np.ndarray, "object y x"],
     on_cell: OnCell = lambda *_: None,
-) -> MixtureArrays:
+) -> ObjectArrays:
     """Bayesian entropies of a block of objects, and IoUs of the mean masks behind them.
 
     Raises a ValueError if cells differ in their number of objects or their mask size.
@@ -132,7 +133,7 @@ def _add(
     return mixture
 
 
-def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> MixtureArrays:
+def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> ObjectArrays:
     """Arrange entropies and IoUs of mixtures by array name, with the ``dims`` of ``ENTROPIES``.
 
     ``bits_and_iou`` has both for each mixture, by its index in ``MIXTURES``.

@@ -3,16 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from pipeline.entropy import comparisons
 from pipeline.entropy.mixture_plan import CellRows, PlannedCell, StatisticOfJudged, plan_cells
-from pipeline.entropy.mixtures import MaskCode, mixture_arrays
+from pipeline.entropy.mixtures import MaskCode, ObjectArrays, mixture_arrays
 from pipeline.mask_statistics import CUT_SCORES, MASK_SCORES, PIXEL_SCORES
-
-ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES``,
-``CUT_SCORES`` and ``PIXEL_SCORES`` declare their ``dims``."""
 
 ReadTruth = Callable[[slice], Bool[np.ndarray, "object y x"]]
 """Takes a block of objects; returns their ground truths at the size of the masks."""

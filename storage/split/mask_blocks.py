@@ -25,10 +25,6 @@ WINDOW_BYTES: Final = 2**26
 """Mean size of a window, the compressed masks of all cells that are fetched at once; a window has
 one object at least."""
 
-SCORES: Final = ("sam_score", "iou", "mask_entropy")
-"""Arrays of features that ``CellRows`` has, in its order."""
-
-ReadRows = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
 
@@ -52,7 +48,7 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
     return height, width
 
 
-def run_reader(cells: SplitCells, run: range) -> ReadRows:
+def run_reader(cells: SplitCells, run: range) -> Callable[[str, str], CellRows]:
     """Make a function of model and view that gives the rows of the objects ``run`` of a cell.
 
     ``run`` is of ``object_runs``. Scores are read at the call, masks when ``CellRows.mask_code`` is
@@ -67,7 +63,8 @@ def run_reader(cells: SplitCells, run: range) -> ReadRows:
         cell = cells.by_name[model, view]
         masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            return CellRows(masks, *scores[model, view], tuple(cell.signature["prompts"]))
+            sam_score, iou, bits = scores[model, view]
+            return CellRows(masks, sam_score, iou, bits, tuple(cell.signature["prompts"]))
         except ValueError as error:
             raise StoreError(f"{cell}: {error}") from error
 
@@ -123,10 +120,10 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
 
 @lru_cache(maxsize=2)  # a chunk has many runs; threads may work in two neighbouring chunks
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
-    """``SCORES`` of ``rows``, which are whole chunks, in each cell, by model and view."""
+    """The same of ``rows``, which are whole chunks, in each cell, by model and view."""
 
     def read(cell: OpenCell) -> list[Scores]:
-        return [cell.scores(name, rows) for name in SCORES]
+        return [cell.scores(name, rows) for name in ("sam_score", "iou", "mask_entropy")]
 
     opened = list(cells.by_name.values())
     return dict(zip(cells.by_name, map_stores(read, opened, str(opened[0])), strict=True))

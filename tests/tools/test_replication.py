@@ -18,7 +18,6 @@ from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, PROMPTS, TASKS
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.predictor.loading import load_predictor
-from storage.split.mask_blocks import SCORES
 from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
@@ -34,7 +33,7 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
     request = Request(clicks, scene.masks, default_view("identity"), PROMPTS)
     rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=4, with_masks=True)
-    cell = CellRows(*(rows[name] for name in ("mask_code", *SCORES)))
+    cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"], rows["mask_entropy"])
     truth = np.ones((len(clicks), *rows["mask_code"].shape[-2:]), bool)
     arrays = object_arrays(
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9

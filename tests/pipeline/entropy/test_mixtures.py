@@ -22,7 +22,7 @@ from pipeline.entropy.mixture_plan import (
     plan_cells,
     task_probability,
 )
-from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
+from pipeline.entropy.mixtures import ObjectArrays, mask_entropy, mixture_arrays
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import N_CODES, decode
 from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, held_rows, read, soft_masks
@@ -96,7 +96,7 @@ def drawn_truth(cells: Cells) -> np.ndarray:
     return np.asarray(np.hypot(y - height / 2, x - width / 2) < radius_px)
 
 
-def arrays_of(cells: Cells, models: Sequence[str], views: Sequence[str]) -> MixtureArrays:
+def arrays_of(cells: Cells, models: Sequence[str], views: Sequence[str]) -> ObjectArrays:
     planned = plan_cells(read(cells), models=models, views=views)
     return mixture_arrays(planned, slice(None), drawn_truth(cells))
 

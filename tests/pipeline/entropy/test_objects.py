@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
 from pipeline.entropy.mixture_plan import plan_cells
-from pipeline.entropy.mixtures import mixture_arrays
-from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
+from pipeline.entropy.mixtures import ObjectArrays, mixture_arrays
+from pipeline.entropy.objects import blocks, object_arrays
 from pipeline.mask_statistics import (
     LEAST_PROBABILITY,
     REGIONS,
