@@ -1,44 +1,18 @@
 """Tables of the mask statistics that the stage ``entropy`` computes: one row per stored array."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
-from pipeline.masks import DECODE_TABLE, FIRST_FOREGROUND_CODE, N_CODES
 from pipeline.vocabulary import NEAR_CLICKS, SINGLE_CLICKS
 
 Shares = Float64[np.ndarray, "object click proposal"]
 """Weight of each mask of a cell in a mixture; the weights of all cells of a mixture sum to 1."""
 
 _IS_CENTER: Final = np.array(SINGLE_CLICKS)[:, np.newaxis] == "center"
-
-
-REGIONS: Final = ("whole", "band")
-"""Regions of pixels: the whole frame of the mask, or the band along the ground truth's outline."""
-
-N_BINS: Final = 10
-"""Number of bins of foreground probability, of equal width."""
-
-CodeCounts = Int64[np.ndarray, "*batch code"]
-"""Number of pixels of a mask, by code."""
-
-TruthCounts = Int64[np.ndarray, "*batch truth code"]
-"""Number of pixels of a region, by ground truth (background, then foreground) and by code."""
-
-_PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
-
-LEAST_PROBABILITY: Final = float(np.sin(np.pi / 1020) ** 2)
-"""Replaces 0 in logarithms, about 1e-5. Code 0 stands for probabilities up to sin²(π/300)."""
-
-UNSURE_BITS: Final = 0.5
-"""Entropy above which a pixel counts as unsure: its probability is between 0.11 and 0.89."""
-
-_BY_REGION: Final = ("object", "judged", "model", "region")
-
-_BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BINS - 1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +108,7 @@ ENTROPIES: Final = (
     ),
     MaskStatistic(
         "h_std",
-        "H_Std: of the judged proposal alone, of its logits",
+        "H_Std: of the judged proposal alone",
         lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
     ),
     MaskStatistic(
@@ -143,9 +117,7 @@ ENTROPIES: Final = (
         lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
-"""Entropies (Eq. 3) of a mean of masks, in bits, in the order of the entropy store.
-
-The stage takes that of ``h_std``, a single mask, from features, see ``PlannedCell``."""
+"""Entropies (Eq. 3) of a mean of masks, in bits, in the order of the entropy store."""
 
 AGREEMENTS: Final = (
     MaskStatistic(
@@ -191,214 +163,6 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 195, 2019) use it first."""
 
 
-@dataclass(frozen=True)
-class MaskScore:
-    """A statistic of one mask of an object: the best or the selected proposal for ``center``.
-
-    The view is ``identity``. ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them.
-    """
-
-    name: str
-    """Name of its array in the entropy store."""
-    meaning: str
-    compute: Callable[[CodeCounts], Float64[np.ndarray, "*values"]]
-    """Computes the statistic from ``CodeCounts`` or, to compare a mask with the ground truth, from
-    ``TruthCounts``. A comparison is NaN for a region without pixels."""
-    unit: str = "1"
-    dims: tuple[str, ...] = ("object", "judged", "model")
-    """Names of the dimensions of the statistic's array in the entropy store."""
-
-
-def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
-    """Soft Dice of a mask's probabilities with the same mask cut at 0.5.
-
-    In [0, 1]; 1 for an all-background map, which has no doubtful pixel.
-
-    >>> counts = np.bincount([0, 75, 75], minlength=76)
-    >>> float(soft_dice(counts))
-    1.0
-
-    Notes
-    -----
-    Soft Dice Confidence (Borges et al., arXiv 2402.10665): ``2 Σ p ŷ / (Σ p + Σ ŷ)`` over the
-    pixels, where ŷ is 1 in the foreground. If each pixel of the ground truth were foreground with
-    probability p, independently, it would approximate the expected Dice of mask and ground truth.
-    """
-    foreground = counts[..., FIRST_FOREGROUND_CODE:]
-    overlap = foreground @ _PROBABILITY[FIRST_FOREGROUND_CODE:]
-    total = counts @ _PROBABILITY + foreground.sum(axis=-1)
-    score: Float64[np.ndarray, "*batch"] = np.ones_like(total)
-    np.divide(2 * overlap, total, out=score, where=total > 0)
-    return score
-
-
-MASK_SCORES: Final = (
-    MaskScore(
-        "soft_dice",
-        "soft Dice of the judged mask with itself, cut where it is foreground",
-        soft_dice,
-    ),
-)
-"""Statistics of a judged mask alone, in the order of the entropy store."""
-
-
-def rankseg_iou(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """IoU with the ground truth of a mask that is cut where its expected IoU is the highest.
-
-    >>> counts = np.zeros((1, 2, N_CODES), int)
-    >>> counts[0, 0, 0], counts[0, 1, 36], counts[0, 1, 75] = 3, 1, 2
-    >>> rankseg_iou(counts)
-    array([1.])
-
-    Notes
-    -----
-    RankSEG (arXiv 2510.15362), the reciprocal moment approximation for the IoU. With pixels ordered
-    by probability, the first k are the foreground, for the k with the highest
-    ``c / (k + S - c)``. Here c is the sum of the first k probabilities, and S is the sum of all.
-    Pixels of one code are taken together, since the expected IoU is highest at an end of a run of
-    equal probabilities. A mask without probability stays empty.
-    """
-    by_code = counts[..., ::-1]  # the most probable first
-    n_px = by_code.sum(axis=-2)
-    n_chosen = n_px.cumsum(axis=-1)
-    mass = (n_px * _PROBABILITY[::-1]).cumsum(axis=-1)
-    expected_iou = mass / np.maximum(n_chosen + mass[..., -1:] - mass, np.finfo(np.float64).tiny)
-    cut = expected_iou.argmax(axis=-1)[..., np.newaxis]
-    shared = by_code[..., 1, :].cumsum(axis=-1)
-    n_truth = shared[..., -1]
-    n_foreground, n_shared = (
-        np.take_along_axis(n_px_to, cut, axis=-1)[..., 0] for n_px_to in (n_chosen, shared)
-    )
-    return iou_of_counts(n_foreground, n_truth, n_shared)
-
-
-def iou_of_counts(
-    n_foreground: Int64[np.ndarray, "*batch"],
-    n_truth: Int64[np.ndarray, "*#batch"],
-    n_shared: Int64[np.ndarray, "*batch"],
-) -> Float64[np.ndarray, "*batch"]:
-    """IoU of masks with ground truths, from their pixels and ``n_shared``, the pixels in both.
-
-    0 where both are empty.
-    """
-    # No pixel in either is an IoU of 0: there is no object to find.
-    iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
-    return iou
-
-
-CUT_SCORES: Final = (
-    MaskScore(
-        "rankseg_iou",
-        "IoU with the ground truth of the judged mask, cut where RankSEG expects the highest IoU, "
-        "at the size of the masks",
-        rankseg_iou,
-    ),
-)
-"""IoUs of the judged mask under other cuts than 0.5, in the order of the entropy store."""
-
-
-def brier(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Brier score: mean squared difference between a pixel's probability and its ground truth.
-
-    The mean is over the pixels of a region; NaN for a region without pixels.
-    """
-    return _mean(counts, np.stack([_PROBABILITY**2, (1 - _PROBABILITY) ** 2]))
-
-
-def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Mean negative logarithm of the probability of the ground truth, in nats.
-
-    The mean is over the pixels of a region; NaN for a region without pixels.
-
-    Notes
-    -----
-    Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, the range that
-    codes can tell apart. So one pixel that is certain and wrong costs 11.6 nats, not infinity.
-    """
-    p = _PROBABILITY.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return _mean(counts, -np.log(np.stack([1 - p, p])))
-
-
-def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Share of a region's pixels that the mask classifies right and surely, or wrong and unsurely.
-
-    NaN for a region without pixels.
-
-    Notes
-    -----
-    PAvPU (Mukhoti and Gal, arXiv 1811.12709) with patches of one pixel. A pixel is unsure if its
-    entropy is above ``UNSURE_BITS``.
-    """
-    p = _PROBABILITY
-    is_right = np.stack([np.arange(N_CODES) < FIRST_FOREGROUND_CODE] * 2)
-    is_right[1] = ~is_right[1]
-    inside = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    is_unsure = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)) > UNSURE_BITS
-    return _mean(counts, (is_right != is_unsure).astype(np.float64))
-
-
-def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Sum of the foreground probabilities in each bin, divided by the pixels of the region.
-
-    NaN for a region without pixels.
-    """
-    return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
-
-
-def bin_truths(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Number of object pixels (by ground truth) in each bin, divided by the region's pixels.
-
-    NaN for a region without pixels.
-    """
-    return _binned(counts[..., 1, :], counts)
-
-
-PIXEL_SCORES: Final = (
-    MaskScore("brier", "Brier score of the pixels", brier, dims=_BY_REGION),
-    MaskScore(
-        "nll",
-        "negative log-likelihood of the pixels",
-        negative_log_likelihood,
-        unit="nat",
-        dims=_BY_REGION,
-    ),
-    MaskScore(
-        "pavpu",
-        "share of the pixels that are right and sure, or wrong and unsure",
-        accuracy_versus_uncertainty,
-        dims=_BY_REGION,
-    ),
-    MaskScore(
-        "bin_probability",
-        "foreground probability of the bin's pixels, summed, over the region's pixels",
-        bin_probabilities,
-        dims=(*_BY_REGION, "bin"),
-    ),
-    MaskScore(
-        "bin_truth",
-        "foreground pixels of the bin, over the region's pixels",
-        bin_truths,
-        dims=(*_BY_REGION, "bin"),
-    ),
-)
-"""Comparisons of a judged mask with the ground truth, in the order of the entropy store."""
-
-
-def _mean(
-    counts: TruthCounts, cost: Float64[np.ndarray, "truth code"]
-) -> Float64[np.ndarray, "*batch"]:
-    return _over_pixels((counts * cost).sum(axis=(-2, -1)), counts)
-
-
-def _binned(values: np.ndarray, counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    # Codes rise with the probability, so that each bin is a run of codes.
-    first = np.searchsorted(_BIN_OF_CODE, np.arange(N_BINS))
-    return _over_pixels(np.add.reduceat(values, first, axis=-1), counts)
-
-
-def _over_pixels(summed: np.ndarray, counts: TruthCounts) -> np.ndarray:
-    n_px = counts.sum(axis=(-2, -1))
-    n_px = n_px.reshape(n_px.shape + (1,) * (summed.ndim - n_px.ndim))
-    mean = np.full(summed.shape, np.nan)
-    np.divide(summed, n_px, out=mean, where=n_px > 0)
-    return mean
+OF_FEATURES: Final[Mapping[str, str]] = {"h_std": "mask_entropy", "soft_dice": "confidence"}
+"""Arrays of the entropy store about the judged mask of one click alone -> arrays of features that
+have them: of the logits, since coding changes a single mask more than a mean of many."""

@@ -16,7 +16,7 @@ from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadKind, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import Predicted
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
@@ -103,7 +103,7 @@ def model_scores(
     cells: SplitCells, entropy: xarray.Dataset, heads: SplitHeads
 ) -> dict[str, ModelScores]:
     """Read the scores and entropies of each model's masks, and apply the heads to its tokens."""
-    names = [row.name for row in (*ENTROPIES, *AGREEMENTS, *MASK_SCORES) if row.name in entropy]
+    names = [row.name for row in (*ENTROPIES, *AGREEMENTS) if row.name in entropy] + ["soft_dice"]
     proposals = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {
         model: ModelScores(

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
+from scipy.special import expit
 
 from pipeline.masks import CUT
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
@@ -137,7 +138,7 @@ def _corrected(clicks: Clicks, answer: Uncertainty, true: Mask) -> Clicks:
 
 def _row(answer: Uncertainty, true: Mask) -> dict[str, float | None]:
     k = answer.selected
-    ious, p = [iou_of(mask, true) for mask in answer.masks], answer.probability[k]
+    ious, p = [iou_of(mask, true) for mask in answer.masks], expit(answer.logits[k])
     return {
         "iou": ious[k],
         "best_iou": max(ious),

@@ -266,28 +266,3 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
                     w = (w + (w >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
                     n_px += np.int64((w * np.uint64(0x0101010101010101)) >> np.uint64(56))
                 shared[i, first, second] = n_px
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the module
-    """Count the pixels of every mask by their label and code.
-
-    ``mask_code`` and ``label``, uint8 (mask, pixel) with contiguous rows, have code and label of
-    each pixel; ``counts`` is int64 (mask, label, code), added to. Eight pixels with label 0 and
-    code 0, like most, are counted at once: counted one by one, each addition would wait for the
-    addition before.
-    """
-    n_px = mask_code.shape[1]
-    for mask in range(mask_code.shape[0]):
-        codes, labels = mask_code[mask], label[mask]
-        code_words = codes[: n_px // 8 * 8].view(np.uint64)
-        label_words = labels[: n_px // 8 * 8].view(np.uint64)
-        for j in range(code_words.size):
-            if code_words[j] | label_words[j] == 0:
-                counts[mask, 0, 0] += 8
-            else:
-                for px in range(8 * j, 8 * j + 8):
-                    counts[mask, labels[px], codes[px]] += 1
-        for px in range(8 * code_words.size, n_px):
-            counts[mask, labels[px], codes[px]] += 1

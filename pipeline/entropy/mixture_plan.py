@@ -9,7 +9,14 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic, Shares
+from pipeline.mask_statistics import (
+    AGREEMENTS,
+    ENTROPIES,
+    OF_FEATURES,
+    CellMasks,
+    MaskStatistic,
+    Shares,
+)
 from pipeline.proposals import judged_proposals
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 
@@ -25,7 +32,7 @@ class Masks(Protocol):
 
 @dataclass(frozen=True)
 class CellRows:
-    """Masks of one model in one view, for some objects, with their SamScores, IoUs and entropies.
+    """Masks, SamScores, IoUs and mask statistics of one model in one view, for some objects.
 
     Raises
     ------
@@ -36,8 +43,8 @@ class CellRows:
     mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
-    mask_entropy: Float32[np.ndarray, "object prompt proposal"]
-    """Entropy (Eq. 3) of each mask in bits, of its logits: the array of features."""
+    statistics: Mapping[str, Float32[np.ndarray, "object prompt proposal"]]
+    """Arrays of features by name, among them those of ``OF_FEATURES``."""
     prompts: tuple[str, ...] = PROMPTS
     """Prompt sets of the axis ``prompt``, in its order; ``SINGLE_CLICKS`` come first."""
 
@@ -101,9 +108,14 @@ class PlannedCell:
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
 
     @property
-    def judged_entropy(self) -> Float32[np.ndarray, "object judged"]:
-        """Entropy of the masks ``judged`` in bits, of their logits."""
-        return np.take_along_axis(self.rows.mask_entropy[:, _CENTER], self.judged, axis=1)
+    def of_judged(self) -> dict[str, Float64[np.ndarray, "object judged"]]:
+        """Statistics of the masks ``judged`` alone, by their names in the entropy store."""
+        return {
+            name: np.take_along_axis(
+                self.rows.statistics[array][:, _CENTER].astype(np.float64), self.judged, axis=1
+            )
+            for name, array in OF_FEATURES.items()
+        }
 
 
 def plan_cells(

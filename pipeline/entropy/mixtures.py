@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
 from pipeline.entropy.kernels import (
     add_mixtures,
@@ -15,12 +15,11 @@ from pipeline.entropy.kernels import (
     weighted_entropies,
 )
 from pipeline.entropy.mixture_plan import MIXTURES, PlannedCell
-from pipeline.mask_statistics import MaskStatistic, iou_of_counts
+from pipeline.mask_statistics import MaskStatistic
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES``,
-``CUT_SCORES`` and ``PIXEL_SCORES`` declare their ``dims``."""
+"""Arrays of some objects by name; ``ENTROPIES`` and ``AGREEMENTS`` declare the ``dims`` of most."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
@@ -161,5 +160,19 @@ def _take(
     bits = np.empty((len(mixture), len(numbers)))
     take_entropies(mixture, indices, bits)
     n_foreground, n_shared = np.moveaxis(counts, -1, 0)
-    iou = iou_of_counts(n_foreground, truth.sum(axis=1, keepdims=True), n_shared)
+    iou = _iou_of_counts(n_foreground, truth.sum(axis=1, keepdims=True), n_shared)
     return np.stack([bits, iou]).transpose(2, 0, 1)
+
+
+def _iou_of_counts(
+    n_foreground: Int64[np.ndarray, "*batch"],
+    n_truth: Int64[np.ndarray, "*#batch"],
+    n_shared: Int64[np.ndarray, "*batch"],
+) -> Float64[np.ndarray, "*batch"]:
+    """IoU of masks with ground truths, from their pixels and ``n_shared``, the pixels in both.
+
+    0 where both are empty.
+    """
+    # No pixel in either is an IoU of 0: there is no object to find.
+    iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
+    return iou

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from pipeline.entropy import comparisons
 from pipeline.entropy.mixture_plan import CellRows, PlannedCell, StatisticOfJudged, plan_cells
 from pipeline.entropy.mixtures import MaskCode, ObjectArrays, mixture_arrays
-from pipeline.mask_statistics import CUT_SCORES, MASK_SCORES, PIXEL_SCORES
+from pipeline.mask_statistics import OF_FEATURES
 
 ReadTruth = Callable[[slice], Bool[np.ndarray, "object y x"]]
 """Takes a block of objects; returns their ground truths at the size of the masks."""
@@ -22,7 +22,7 @@ def object_arrays(
     views: Sequence[str],
     block_objects: int,
 ) -> ObjectArrays:
-    """Compute every entropy, agreement and score of the masks of some objects.
+    """Compute every entropy and agreement of the masks of some objects.
 
     ``read_cell``, ``models`` and ``views`` are as for ``plan_cells``. ``block_objects`` is the
     number of objects whose masks are read together, which bounds the memory.
@@ -44,34 +44,18 @@ def _block_arrays(
 ) -> ObjectArrays:
     hard: dict[str, list[Mapping[StatisticOfJudged, comparisons.HardMasks]]]
     hard = {model: [] for model in models}
-    counts: dict[str, comparisons.JudgedCounts] = {}
-    label = comparisons.pixel_labels(truth)
 
     def compare(cell: PlannedCell, mask_code: MaskCode) -> None:
         hard[cell.model].append(comparisons.compared_masks(cell, block, mask_code))
-        if cell.view == "identity":
-            counts[cell.model] = comparisons.judged_counts(mask_code, cell.judged[block], label)
 
-    arrays = mixture_arrays(cells, block, truth, compare)
-    of_logits = [cell.judged_entropy[block] for cell in cells if cell.view == "identity"]
+    of_identity = [cell.of_judged for cell in cells if cell.view == "identity"]
     return {
-        **arrays,
-        # Coding changes the entropy of a single mask more than that of a mean of many.
-        "h_std": np.stack(of_logits, axis=2).astype(np.float64),
+        **mixture_arrays(cells, block, truth, compare),
         **comparisons.mean_agreements(hard),
-        **_mask_scores(np.stack([counts[model] for model in models], axis=2)),
-    }
-
-
-def _mask_scores(
-    counts: Int64[np.ndarray, "object judged model band truth code"],
-) -> ObjectArrays:
-    frame, band = counts.sum(axis=3), counts[:, :, :, 1]
-    regions = np.stack([frame, band], axis=3)
-    return {
-        **{score.name: score.compute(frame.sum(axis=-2)) for score in MASK_SCORES},
-        **{score.name: score.compute(frame) for score in CUT_SCORES},
-        **{score.name: score.compute(regions) for score in PIXEL_SCORES},
+        **{
+            name: np.stack([of_judged[name][block] for of_judged in of_identity], axis=2)
+            for name in OF_FEATURES
+        },
     }
 
 

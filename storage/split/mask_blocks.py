@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.entropy.mixture_plan import CellRows
+from pipeline.mask_statistics import OF_FEATURES
 from storage.errors import StoreError
 from storage.files.addresses import map_stores
 from storage.split.split_cells import OpenCell, SplitCells
@@ -26,7 +27,7 @@ WINDOW_BYTES: Final = 2**26
 one object at least."""
 
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
-Scores = Float32[np.ndarray, "object prompt proposal"]
+Scores = Mapping[str, Float32[np.ndarray, "object prompt proposal"]]
 
 _READING: Final = Lock()
 """Lock that a thread holds while it reads scores."""
@@ -63,8 +64,9 @@ def run_reader(cells: SplitCells, run: range) -> Callable[[str, str], CellRows]:
         cell = cells.by_name[model, view]
         masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            sam_score, iou, bits = scores[model, view]
-            return CellRows(masks, sam_score, iou, bits, tuple(cell.signature["prompts"]))
+            of_cell = scores[model, view]
+            sam_score, iou = of_cell["sam_score"], of_cell["iou"]
+            return CellRows(masks, sam_score, iou, of_cell, tuple(cell.signature["prompts"]))
         except ValueError as error:
             raise StoreError(f"{cell}: {error}") from error
 
@@ -108,22 +110,26 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
     return {name: partial(windows.read_into, name) for name in masks}
 
 
-def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores, IoUs and entropies of the objects ``run`` in each cell, by model and view."""
+def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], Scores]:
+    """Scores and statistics of the masks of the objects ``run``, by model and view."""
     step = chunk_rows(cells.table.n_objects)
     first, stop = run.start // step * step, -(-run.stop // step) * step
     in_chunks = slice(run.start - first, run.stop - first)
     with _READING:  # without it, threads that begin together would all read the same chunks
         by_cell = _chunk_scores(cells, range(first, stop))
-    return {name: [values[in_chunks] for values in scores] for name, scores in by_cell.items()}
+    return {
+        cell: {name: values[in_chunks] for name, values in scores.items()}
+        for cell, scores in by_cell.items()
+    }
 
 
 @lru_cache(maxsize=2)  # a chunk has many runs; threads may work in two neighbouring chunks
-def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
+def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], Scores]:
     """The same of ``rows``, which are whole chunks, in each cell, by model and view."""
 
-    def read(cell: OpenCell) -> list[Scores]:
-        return [cell.scores(name, rows) for name in ("sam_score", "iou", "mask_entropy")]
+    def read(cell: OpenCell) -> Scores:
+        names = ("sam_score", "iou", *OF_FEATURES.values())
+        return {name: cell.scores(name, rows) for name in names}
 
     opened = list(cells.by_name.values())
     return dict(zip(cells.by_name, map_stores(read, opened, str(opened[0])), strict=True))

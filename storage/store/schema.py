@@ -11,12 +11,7 @@ from zarr.codecs import ZstdCodec
 from pipeline.embeddings import KEPT_AS, SUFFIXES
 from pipeline.mask_statistics import (
     AGREEMENTS,
-    CUT_SCORES,
     ENTROPIES,
-    MASK_SCORES,
-    N_BINS,
-    PIXEL_SCORES,
-    REGIONS,
 )
 from pipeline.masks import CUTS
 from pipeline.vocabulary import (
@@ -31,9 +26,9 @@ from pipeline.vocabulary import (
 SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature.
 
-Every change of ``SCHEMA`` raises it, except a new entropy, a new kind of store and a new optional
-array of ``objects``: the stage ``entropy`` runs again when its code changes, and stores of other
-kinds and without the array stay as they are."""
+Every change of ``SCHEMA`` raises it, except other arrays of ``entropy``, a new kind of store and
+a new optional array of ``objects``: the stage ``entropy`` has a version of its own, and stores of
+other kinds and without the array stay as they are."""
 
 ROWS_VERSION: Final = 2
 """The oldest schema version with the same rows as ``SCHEMA_VERSION``. Digests of cells contain it,
@@ -271,15 +266,14 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         )
         for entropy in ENTROPIES
     },
-    **{
-        score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
-        for score in (*MASK_SCORES, *CUT_SCORES, *PIXEL_SCORES)
-    },
+    "soft_dice": ArraySpec(
+        ("object", "judged", "model"),
+        "float32",
+        "soft Dice confidence of the judged proposal: `confidence` of features",
+    ),
     "object_id": _OBJECT_ID,
     "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),
     "model": _coordinate("model", "str", "model θ"),
-    "region": _coordinate("region", "str", "pixels that are compared with the ground truth"),
-    "bin": _coordinate("bin", "int64", "bin of equal width, by foreground probability"),
 }
 
 _LEVELS: Final = (
@@ -368,8 +362,6 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyTy
         "xy": ("x", "y"),
         "box": ("x", "y", "w", "h"),
         "judged": JUDGED,
-        "region": REGIONS,
-        "bin": tuple(range(N_BINS)),
         "proposal": tuple(range(N_PROPOSALS)),
         "token": tuple(range(N_PROPOSALS + 1)),
         "cut": CUTS,

@@ -33,7 +33,7 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
     request = Request(clicks, scene.masks, default_view("identity"), PROMPTS)
     rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=4, with_masks=True)
-    cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"], rows["mask_entropy"])
+    cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"], rows)
     truth = np.ones((len(clicks), *rows["mask_code"].shape[-2:]), bool)
     arrays = object_arrays(
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9

@@ -1,10 +1,10 @@
-"""Ground truth at the size of masks, and the band around its outline."""
+"""Ground truth at the size of masks."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.entropy.comparisons import outline_band, truth_at_size
+from pipeline.entropy.comparisons import truth_at_size
 
 
 def shares(n_from: int, n_to: int) -> np.ndarray:
@@ -38,20 +38,3 @@ def test_an_object_of_less_than_half_a_pixel_is_where_most_of_it_is() -> None:
     mask[20, 30] = True
     found = truth_at_size(mask, 16, 16)
     assert np.argwhere(found).tolist() == [[5, 7]]
-
-
-@pytest.mark.parametrize(("size_px", "reach_px"), [(256, 7), (64, 2), (8, 1)])
-def test_the_band_reaches_as_far_as_that_of_boundary_iou(size_px: int, reach_px: int) -> None:
-    truth = np.zeros((size_px, size_px), bool)
-    truth[size_px // 2 :, : size_px // 2] = True
-    # Chessboard distance to the nearest pixel of the other kind.
-    distance = np.where(
-        truth,
-        ndimage.distance_transform_cdt(truth, "chessboard"),
-        ndimage.distance_transform_cdt(~truth, "chessboard"),
-    )
-    np.testing.assert_array_equal(outline_band(truth), distance <= reach_px)
-
-
-def test_a_truth_that_fills_the_frame_has_no_outline() -> None:
-    assert not outline_band(np.ones((32, 32), bool)).any()

@@ -172,7 +172,7 @@ def test_one_buffer_may_serve_every_cell() -> None:
 
     def read_later(model: str, view: str) -> CellRows:
         rows = cells[model, view]
-        return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou, rows.mask_entropy)
+        return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou, rows.statistics)
 
     expected = arrays_of(cells, **names)
     found = mixture_arrays(plan_cells(read_later, **names), slice(None), drawn_truth(cells))

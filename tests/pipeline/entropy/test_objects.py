@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import brier_score_loss, log_loss
 
 from pipeline.entropy.mixture_plan import plan_cells
 from pipeline.entropy.mixtures import ObjectArrays, mixture_arrays
 from pipeline.entropy.objects import blocks, object_arrays
-from pipeline.mask_statistics import (
-    LEAST_PROBABILITY,
-    REGIONS,
-    bin_probabilities,
-    bin_truths,
-    brier,
-)
-from pipeline.masks import FIRST_FOREGROUND_CODE, N_CODES, decode
+from pipeline.mask_statistics import OF_FEATURES
+from pipeline.masks import FIRST_FOREGROUND_CODE, decode
 from pipeline.vocabulary import NEAR_CLICKS, PROMPTS
 from tests.fixtures.drawn_masks import Cells, draw_cells, held_rows, read
 from tests.fixtures.mini import MODELS
@@ -71,10 +64,6 @@ def slow_agreements(
         values = getattr(cells[model, view], by)[n, prompt].tolist()
         return mask(model, view, prompt, values.index(max(values)))
 
-    def confidence(p: np.ndarray) -> float:
-        hard = p > 0.5
-        return float(2 * (p * hard).sum() / (p.sum() + hard.sum())) if p.any() else 1.0
-
     def each(of: Any) -> list[list[float]]:  # noqa: ANN401
         return [[of(model, by) for model in models] for by in JUDGED_BY]
 
@@ -88,7 +77,6 @@ def slow_agreements(
         "dice_xp": each(lambda m, by: dice([judged(m, "identity", c, by) for c in range(8)])),
         "dice_a": [dice([mask(m, "identity", 0, a) for a in range(3)]) for m in models],
         "dice_t": each(lambda m, by: dice([judged(m, v, 0, by) for v in views])),
-        "soft_dice": each(lambda m, by: confidence(judged(m, "identity", 0, by))),
     }
 
 
@@ -157,84 +145,24 @@ def test_entropies_and_ious_are_those_of_the_mixtures_to_the_last_bit() -> None:
     found = arrays_of(cells, truth, MODELS[:2], VIEWS)
     planned = plan_cells(read(cells), models=MODELS[:2], views=VIEWS)
     mixtures = mixture_arrays(planned, slice(None), truth)
-    for name in {*mixtures} - {"h_std"}:
+    for name in {*mixtures} - {*OF_FEATURES}:
         np.testing.assert_array_equal(found[name], mixtures[name])
 
 
-def test_the_entropy_of_a_single_mask_is_that_of_features() -> None:
+def test_statistics_of_a_single_mask_are_those_of_features() -> None:
     models, rng = MODELS[:2], np.random.default_rng(0)
     cells = {
-        name: replace(rows, mask_entropy=rng.random(rows.iou.shape, np.float32))
+        name: replace(
+            rows, statistics={of: rng.random(rows.iou.shape) for of in OF_FEATURES.values()}
+        )
         for name, rows in draw_cells(3, models=models, views=VIEWS, size_px=12).items()
     }
-    found = arrays_of(cells, draw_truth(2, 12), models, VIEWS)["h_std"]
+    found = arrays_of(cells, draw_truth(2, 12), models, VIEWS)
     for n, (j, by), (m, model) in product(range(2), enumerate(JUDGED_BY), enumerate(models)):
         rows = cells[model, "identity"]
-        assert found[n, j, m] == rows.mask_entropy[n, 0, getattr(rows, by)[n, 0].argmax()]
-
-
-def test_rankseg_cuts_where_a_slow_loop_over_pixels_expects_the_highest_iou() -> None:
-    models, views = MODELS[:2], VIEWS[:1]
-    cells, truth = draw_cells(5, models=models, views=views, size_px=12), draw_truth(2, 12)
-    found = arrays_of(cells, truth, models, views)["rankseg_iou"]
-    for n, (j, by), (m, model) in product(range(2), enumerate(JUDGED_BY), enumerate(models)):
-        rows = cells[model, "identity"]
-        p = decode(rows.mask_code[n, 0, getattr(rows, by)[n, 0].argmax()]).astype(np.float64)
-        ordered = np.sort(p, axis=None)[::-1]
-        sums = ordered.cumsum()
-        expected_iou = [c / (k + 1 + sums[-1] - c) for k, c in enumerate(sums)]
-        mask = p >= ordered[int(np.argmax(expected_iou))]
-        slow = (mask & truth[n]).sum() / (mask | truth[n]).sum()
-        assert found[n, j, m] == pytest.approx(slow, abs=1e-12)
-
-
-@pytest.mark.parametrize("region", ["whole", "band"])
-def test_pixels_are_compared_as_slow_loops_and_scikit_learn_do(region: str) -> None:
-    models, size_px = ("tiny", "large"), 20
-    cells = draw_cells(8, models=models, views=VIEWS[:1], size_px=size_px, n_objects=3)
-    truth = draw_truth(3, size_px)
-    found = arrays_of(cells, truth, models, VIEWS[:1])
-    for n, (j, by), (m, model) in product(range(3), enumerate(JUDGED_BY), enumerate(models)):
-        cell = cells[model, "identity"]
-        proposal = int(getattr(cell, by)[n, 0].argmax())
-        is_of = slow_band(truth[n]) if region == "band" else np.ones_like(truth[n])
-        p = decode(cell.mask_code[n, 0, proposal])[is_of].astype(np.float64)
-        y = truth[n][is_of]
-        place = (n, j, m, REGIONS.index(region))
-        assert found["brier"][place] == pytest.approx(brier_score_loss(y, p))
-        clipped = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-        bits = -(clipped * np.log2(clipped) + (1 - clipped) * np.log2(1 - clipped))
-        assert found["pavpu"][place] == pytest.approx(np.mean(((p > 0.5) == y) == (bits <= 0.5)))
-        assert found["nll"][place] == pytest.approx(log_loss(y, clipped, labels=[0, 1]))
-        is_in = [(p >= b / 10) & ((p < (b + 1) / 10) | (b == 9)) for b in range(10)]
-        for name, values in {"bin_probability": p, "bin_truth": y}.items():
-            expected = [values[one].sum() / len(p) for one in is_in]
-            np.testing.assert_allclose(found[name][place], expected, atol=1e-12)
-
-
-def test_a_region_of_one_pixel_is_compared_and_one_without_pixels_is_nan() -> None:
-    code, is_object = np.arange(N_CODES), np.arange(N_CODES) % 2
-    one_pixel = np.zeros((N_CODES, 2, N_CODES), np.int64)
-    one_pixel[code, is_object, code] = 1
-    p = decode(code.astype(np.uint8)).astype(np.float64)
-    np.testing.assert_allclose(brier(one_pixel), (p - is_object) ** 2)
-    np.testing.assert_allclose(bin_probabilities(one_pixel).sum(axis=-1), p)
-    np.testing.assert_array_equal(bin_truths(one_pixel).sum(axis=-1), is_object)
-    for compare in (brier, bin_probabilities, bin_truths):
-        assert np.isnan(compare(np.zeros_like(one_pixel))).all()
-
-
-def slow_band(truth: np.ndarray) -> np.ndarray:
-    """Pixels whose square of 2 d + 1 pixels is not all of one kind; d is 1 in a small mask."""
-    return np.array(
-        [
-            [
-                len(np.unique(truth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2])) > 1
-                for x in range(truth.shape[1])
-            ]
-            for y in range(truth.shape[0])
-        ]
-    )
+        judged = getattr(rows, by)[n, 0].argmax()
+        assert found["h_std"][n, j, m] == rows.statistics["mask_entropy"][n, 0, judged]
+        assert found["soft_dice"][n, j, m] == rows.statistics["confidence"][n, 0, judged]
 
 
 @pytest.mark.parametrize("block_objects", [1, 2])

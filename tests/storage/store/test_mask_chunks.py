@@ -27,9 +27,7 @@ def write(root: Path, shard_objects: int = SHARD_OBJECTS, n_codes: int = N_CODES
     rng = np.random.default_rng(0)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
     code = rng.integers(0, n_codes, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
-    write_cell(
-        CELL, HeldRows(code, score[0], score[1], score[0]), shard_objects=shard_objects, root=root
-    )
+    write_cell(CELL, HeldRows(code, score[0], score[1], {}), shard_objects=shard_objects, root=root)
     return as_they_are(
         MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects, {})
     )

@@ -16,7 +16,7 @@ N_OBJECTS = 6
 
 def entropy(**changes: np.ndarray) -> dict[str, Any]:
     """Arrays of a small store."""
-    sizes = {"object": N_OBJECTS, "judged": 2, "model": 2, "region": 2, "bin": 10}
+    sizes = {"object": N_OBJECTS, "judged": 2, "model": 2}
     arrays = {
         name: np.ones([sizes[dim] for dim in spec.dims], np.float32)
         for name, spec in SCHEMA["entropy"].items()
