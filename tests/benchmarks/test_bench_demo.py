@@ -74,12 +74,24 @@ def test_the_demo_takes_some_minutes_and_little_memory(
         rounds=1,
     )
     minutes, gigabytes = (perf_counter() - started) / 60, int(told.read_text()) / 1e9
+    cache_mb = [megabytes(tmp_path / "cache")]
+    clean = (".venv/bin/usam", "cache", "clean", "--yes")
+    subprocess.run(clean, cwd=tmp_path, env=env, check=True)
+    cache_mb.append(megabytes(tmp_path / "cache"))
     missed = missed_bars(
         benchmark,
         Bar("the demo on two cores", minutes, at_most=MAX_MINUTES, unit="min"),
         Bar("the demo: largest process", gigabytes, at_most=MAX_GB, unit="GB"),
+        Bar("the demo: files in `cache`", cache_mb[0], unit="MB"),
+        Bar("the demo: files in `cache` after `usam cache clean`", cache_mb[1], unit="MB"),
     )
     assert missed == []
+
+
+def megabytes(folder: Path) -> float:
+    """Size of all files below a folder; a file with several names counts once."""
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum({file.st_ino: file.st_size for file in files}.values()) / 1e6
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
