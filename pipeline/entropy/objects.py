@@ -52,6 +52,7 @@ def _block_arrays(
     return {
         **mixture_arrays(cells, block, truth, compare),
         **comparisons.mean_agreements(hard),
+        # Last, so that H_Std is of the logits, not of the mixture of one mask's codes.
         **{
             name: np.stack([of_judged[name][block] for of_judged in of_identity], axis=2)
             for name in OF_FEATURES
