@@ -60,12 +60,16 @@ def followed(rows: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
 
 
 def advised_words(rows: pd.DataFrame, correction: str) -> str:
-    """Sentence on the masks that got an advice: the mean IoU after it, and the stated one."""
+    """Sentence on the masks that got an advice: the mean IoU after it, and the stated one.
+
+    A mask that a person draws counts as true: for this advice, both IoUs are of the mask before.
+    """
     advised_rows = rows[advised(rows, Costs()) == list(CORRECTIONS).index(correction)]
-    iou, stated = advised_rows[f"iou {correction}"], _stated(advised_rows, correction)
+    followed_by, when = (KEEP, "") if correction == "segmentation" else (correction, "after it ")
+    iou, stated = advised_rows[f"iou {followed_by}"], _stated(advised_rows, followed_by)
     return (
         f"Such advice may be wrong: of {len(iou)} masks that got it in {rows['image'].nunique()} "
-        f"fresh scenes, the mean IoU after it is {iou.mean():.2f}, the stated {stated.mean():.2f}."
+        f"fresh scenes, the mean IoU {when}is {iou.mean():.2f}, the stated {stated.mean():.2f}."
     )
 
 

@@ -18,7 +18,7 @@ from tools.show_predictions import SCENE
 
 PICTURE: Final = Path("docs", "page.png")
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 WIDTH_PX, HEIGHT_PX = 1280, 860
 
