@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
 from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.iou import STABILITY_OFFSET
-from pipeline.extraction.predictions import encode_logits, mask_statistics
+from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
 from pipeline.heads.scope import ChoiceGain
 from pipeline.mask_choices import choose_masks, mask_set, offered_masks, selected_masks
@@ -93,7 +93,7 @@ class Uncertainty:
     each correction; None without heads. Where a choice is offered, ``own`` of a proposal is that of
     the selected one plus a calibrated gain. Of type Any, and so are ``gap`` and ``direct_gap``:
     with heads, which most callers have, none of the three is None."""
-    h_std: Float32[np.ndarray, " proposal"]
+    h_std: Float64[np.ndarray, " proposal"]
     """H_Std: entropy of each mask, in bits."""
     h_a: float
     """H_A: entropy of the mean of the three masks, weighted by SamScore, in bits."""
@@ -293,7 +293,7 @@ def _figures(decoded: Decoded, sam_score: Float32[np.ndarray, "prompt proposal"]
         "logits": logits,
         "probability": probability,
         "stability": (inner / outer.clip(min=1)).astype(np.float32),
-        "h_std": mask_statistics(on_image)["mask_entropy"].cpu().numpy(),
+        "h_std": mask_entropy(1 / (1 + np.exp(-inside.astype(np.float64)))),
         "h_a": mask_entropy(mixed.clip(0, 1)).tolist(),
     }
 

@@ -64,9 +64,8 @@ def run_reader(cells: SplitCells, run: range) -> Callable[[str, str], CellRows]:
         cell = cells.by_name[model, view]
         masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            of_cell = scores[model, view]
-            sam_score, iou = of_cell["sam_score"], of_cell["iou"]
-            return CellRows(masks, sam_score, iou, of_cell, tuple(cell.signature["prompts"]))
+            of_cell, prompts = scores[model, view], tuple(cell.signature["prompts"])
+            return CellRows(masks, of_cell["sam_score"], of_cell["iou"], of_cell, prompts)
         except ValueError as error:
             raise StoreError(f"{cell}: {error}") from error
 

@@ -135,9 +135,9 @@ def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: 
 
 
 def test_the_downloads_have_the_masks_of_all_objects(page: PageState, tmp_path: Path) -> None:
-    questions = question(CLICK), question((180, 90, 1))
+    questions = question(CLICK), question((160, 100, 1))
     asking = download(*questions, proposals=(1, 3), file_name="../../etc/a photo.png")
-    second = predicted([[180, 90]], [1])
+    second = predicted([[160, 100]], [1])
     expected = [(predicted([[120, 80.5]], [1]).mask_of(1)), second.best_mask]
     assert second.choice is not None
     assert second.choice.cut != 0.5
