@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import object_arrays
 from pipeline.extraction.predictions import Request, extract_objects
+from pipeline.mask_statistics import OF_FEATURES
 from pipeline.prompts import measure_objects
 from pipeline.proposals import ProposalScores
 from pipeline.scenes.scene import draw_scene
@@ -33,7 +34,8 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
     request = Request(clicks, scene.masks, default_view("identity"), PROMPTS)
     rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=4, with_masks=True)
-    cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"], rows)
+    statistics = {name: rows[name] for name in OF_FEATURES.values()}
+    cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"], statistics)
     truth = np.ones((len(clicks), *rows["mask_code"].shape[-2:]), bool)
     arrays = object_arrays(
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9

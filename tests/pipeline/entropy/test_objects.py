@@ -153,7 +153,8 @@ def test_statistics_of_a_single_mask_are_those_of_features() -> None:
     models, rng = MODELS[:2], np.random.default_rng(0)
     cells = {
         name: replace(
-            rows, statistics={of: rng.random(rows.iou.shape) for of in OF_FEATURES.values()}
+            rows,
+            statistics={of: rng.random(rows.iou.shape, np.float32) for of in OF_FEATURES.values()},
         )
         for name, rows in draw_cells(3, models=models, views=VIEWS, size_px=12).items()
     }
