@@ -88,8 +88,8 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
 def test_the_mask_that_the_heads_choose_is_the_fourth(browser: Browser, address: str) -> None:
     with tab(browser, address, scene=SCENE, **DESKTOP) as page:
         choose_shipped(page)
-        click_at(page, 190, 150)
-        found = predicted([[190, 150]], [1])
+        click_at(page, 190, 170)
+        found = predicted([[190, 170]], [1])
         assert found.choice is not None
         assert found.choice.cut != CUT
         page.locator(".proposal").nth(3).click()
