@@ -9,10 +9,7 @@ from typing import Final, Literal
 from zarr.codecs import ZstdCodec
 
 from pipeline.embeddings import KEPT_AS, SUFFIXES
-from pipeline.mask_statistics import (
-    AGREEMENTS,
-    ENTROPIES,
-)
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.masks import CUTS
 from pipeline.vocabulary import (
     JUDGED,
