@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 
 from pipeline.entropy.kernels import (
     add_mixtures,
@@ -160,19 +160,7 @@ def _take(
     bits = np.empty((len(mixture), len(numbers)))
     take_entropies(mixture, indices, bits)
     n_foreground, n_shared = np.moveaxis(counts, -1, 0)
-    iou = _iou_of_counts(n_foreground, truth.sum(axis=1, keepdims=True), n_shared)
-    return np.stack([bits, iou]).transpose(2, 0, 1)
-
-
-def _iou_of_counts(
-    n_foreground: Int64[np.ndarray, "*batch"],
-    n_truth: Int64[np.ndarray, "*#batch"],
-    n_shared: Int64[np.ndarray, "*batch"],
-) -> Float64[np.ndarray, "*batch"]:
-    """IoU of masks with ground truths, from their pixels and ``n_shared``, the pixels in both.
-
-    0 where both are empty.
-    """
+    n_in_either = n_foreground + truth.sum(axis=1, keepdims=True) - n_shared
     # No pixel in either is an IoU of 0: there is no object to find.
-    iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
-    return iou
+    iou = n_shared / np.maximum(n_in_either, 1)
+    return np.stack([bits, iou]).transpose(2, 0, 1)
