@@ -298,7 +298,7 @@ def _advice(uncertainty: "Uncertainty") -> str:
         return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
-    return f"Advice: {advice.words} (expected gain in IoU {advice.gain:+.2f})."
+    return f"Advice: {advice.words}, expected gain in IoU {advice.gain:+.2f}."
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], n_px: int) -> str:

@@ -408,8 +408,8 @@ def last_sentence(rows: pd.DataFrame, n_images: int) -> str:
         else f"; the median interval of all reaches {number(half)} points to either side"
     )
     return (
-        f"of {len(used)} comparisons of a user's masks on {n_images} images, {better} are sure "
-        f"gains, {worse} sure losses and {undecided} neither; they are tested together with "
+        f"of {len(used)} comparisons of a user's masks on {n_images} images, a gain is sure in "
+        f"{better}, a loss in {worse}, neither in {undecided}; they are tested together with "
         f"{len(compared) - len(used)} of best masks{reach}."
     )
 

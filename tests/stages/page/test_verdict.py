@@ -252,7 +252,7 @@ def test_the_last_sentence_counts_the_comparisons_of_a_user_s_masks(results: Res
     of_users = compared[compared["protocol"] == USED]
     better, worse = (sum(of_users["verdict"] == name) for name in ("better", "worse"))
     assert last.startswith(f"of {len(of_users)} comparisons of a user's masks on 9 images, ")
-    assert f" {better} are sure gains, {worse} sure losses" in last
+    assert f" a gain is sure in {better}, a loss in {worse}, neither in " in last
     assert f" together with {len(compared) - len(of_users)} of best masks" in last
     assert set(rows["protocol"]) == set(PROTOCOLS)
     # Measures without heads stand in both protocols of "task" with the same numbers.
