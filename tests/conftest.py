@@ -25,9 +25,6 @@ from tests.fixtures.slurm import Slurm, running_slurm
 # Two test processes run on two cores: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# MKL, which PyTorch multiplies with, sums in another order on Intel's processors than elsewhere.
-os.environ["MKL_CBWR"] = "COMPATIBLE"
-
 # Without it, each command of DVC ends with a process that reports it.
 os.environ["DVC_NO_ANALYTICS"] = "1"
 

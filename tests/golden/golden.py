@@ -90,6 +90,15 @@ class Golden:
             elif off := self.compare(name, golden[name], computed[name]):
                 yield f"{name}: {off}"
 
+    def faults(self) -> list[str]:
+        """How present numbers differ from those in the file, with the remedy; empty if equal."""
+        if not self.is_present():
+            return [f"{self.path.name} is of another version: {self.remedy}"]
+        changed = list(self.differences(self.compute(self.inputs())))
+        return (
+            [f"what {self.stage} computes has changed: {self.remedy}", *changed] if changed else []
+        )
+
     def renew(self) -> None:
         """Write the file again.
 
