@@ -1,6 +1,6 @@
-"""Evidence in the card of heads, and its scope: guarantees, and gains of the choice of masks.
+"""Records in the card of a head file: guarantees, their conditions, and gains of chosen masks.
 
-``pipeline.predictor.judgement`` alone decides what may be said of a mask from such evidence.
+``pipeline.predictor.judgement`` alone decides what may be said of a mask from these records.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class CalibratedGuarantee:
     train_split: str
     """Train split of the heads; empty for a measure without heads."""
     of: str
-    """One of ``GUARANTEES``, or ``OF_SETS``."""
+    """A name in ``pipeline.risk_control.GUARANTEES``, or ``OF_SETS``."""
     iou_at_least: float
     """A mask with a lower IoU falls short."""
     alpha: float
@@ -102,8 +102,9 @@ class ChoiceGain:
     calibrated: tuple[float, ...]
     """Mean true gains at the knots, never falling."""
     gain: float
-    """Mean gain over all objects, by calibrations on other images; 0 for a selected mask. It is of
-    all models that the heads know, and so are its ends."""
+    """Mean gain over all objects, by calibrations on other images; 0 for a selected mask. It is
+    measured over all models together, so it is equal in the records of all models, as its ends
+    are."""
     low: float
     """Lower end of the 95 % interval of the gain over the images."""
     high: float
@@ -116,10 +117,11 @@ class ChoiceGain:
         return self.low > 0
 
     def gain_at(self, claimed: Values) -> Values:
-        """Calibrated gain of each claimed gain: linear between knots, constant beyond them.
+        """Calibrated gain of each claimed gain; a larger claim never gives a smaller gain.
 
-        It never falls, and is not above 0 where it is below ``LEAST_GAIN``, where the claim is not
-        above 0, or without knots.
+        For a claim above 0, it is linear between the knots and constant beyond them; a gain above 0
+        but below ``LEAST_GAIN`` becomes 0. For any other claim, it is the claim itself, or the
+        calibrated gain at 0 if that is lower. Without knots, no gain is above 0.
         """
         knots = (self.claimed, self.calibrated) if self.claimed else ((0.0,), (0.0,))
         gain = np.interp(claimed, *knots)

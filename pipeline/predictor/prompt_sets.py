@@ -78,11 +78,11 @@ class DecoderPrompts:
         return n_points, self.mask_input is not None
 
     @property
-    def prompt_sets(self) -> frozenset[str]:
-        """Names of the method's prompt sets to which these prompts may belong; may be empty.
+    def names(self) -> frozenset[str]:
+        """Names of the method's prompt sets, such as ``center``, that these prompts may be.
 
         A single click may be ``center`` or ``near``, not ``p1`` to ``p7``: users do not click at
-        random. Prompts with a mask belong to none.
+        random. Prompts with a mask have no name.
         """
         if self.labels is None or self.mask_input is not None:
             return frozenset()

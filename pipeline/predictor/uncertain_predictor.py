@@ -414,7 +414,7 @@ class UncertainPredictor:
                     permissions=[
                         permitted(
                             self.heads,
-                            prompt.prompt_sets,
+                            prompt.names,
                             unlike_training=unlike_training,
                             prompt_caution=prompt.caution(self.heads.prompts),
                         )

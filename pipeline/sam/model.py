@@ -380,7 +380,7 @@ class Sam:
     ) -> Decoded:
         first = int(self.has_object_score)
         if not self.model.iou_prediction_use_sigmoid:
-            # Heads of SAM 1 and SAM 3.1 may predict less than 0, which is no share of Eq. 10.
+            # SAM 1 and SAM 3.1 may predict an IoU below 0: no weight of a proposal (Eq. 10).
             sam_score = sam_score.clamp(min=0)
         return Decoded(
             logits.float(),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages.filling.fill_cells import Wanted, chosen, device_of, lacking
+from stages.filling.fill_cells import Wanted, cell_to_fill, device_of, lacking
 from stages.filling.fill_cells import fill as fill_all
 from stages.filling.plans import all_cells, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
@@ -114,10 +114,10 @@ def assigned_shards(
 
 
 def choose(names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)) -> Wanted:
-    """Unpublished cells, each with the names of its shards in the range; see ``chosen``."""
+    """Unpublished cells, each with the names of its shards in the range; see ``cell_to_fill``."""
     device = cache(partial(device_of, params.extract, params.executor))  # asks workers once
     return {
-        chosen(name, params.extract, split, device): assigned
+        cell_to_fill(name, params.extract, split, device): assigned
         for name, split, assigned in assigned_shards(names, params, shard_range)
         if reason_to_run(name, params.extract, split)
     }

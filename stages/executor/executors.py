@@ -12,7 +12,7 @@ from stages.settings.blocks import ExecutorParams
 def executor_of(
     params: ExecutorParams, name: str = "worker", *, n_threads: int = 1, uses_gpu: bool = False
 ) -> Iterator[Run]:
-    """Yield the executor that the settings name; its workers end with the block.
+    """Yield the executor that the settings name; workers that it starts end with the block.
 
     Parameters
     ----------

@@ -59,16 +59,16 @@ CONFIG: Final = MappingProxyType(
 
 @contextmanager
 def dask_executor(params: ExecutorParams, name: str, *, uses_gpu: bool) -> Iterator[Run]:
-    """Yield an executor whose workers are those of the settings; workers end with the block.
+    """Yield an executor whose workers are those of the settings.
 
-    ``name`` says what they do. The address of Dask's dashboard is printed if it is asked for.
-    A ``ConnectionError`` says that no scheduler is at the address or, while tasks run, that it is
-    gone or that SLURM's jobs keep ending before they are workers.
+    Workers that this function starts end with the block; workers of a scheduler at an address stay.
+    ``name`` says what the workers do. The address of Dask's dashboard is printed if the settings
+    ask for it. A ``ConnectionError`` says that no scheduler is at the address or, while tasks run,
+    that it is gone or that SLURM's jobs keep ending before they are workers.
     """
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(SILENT)
     gpus = gpus_here() if uses_gpu and params.kind == "local" else []
-    # SLURM jobs are submitted only while tasks wait.
     n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
@@ -167,7 +167,7 @@ def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
 def _close(client: Client) -> None:
     """Close a client. A lost scheduler makes Dask close it, too, at the same time perhaps.
 
-    Dask then raises a ``RuntimeError``: it gives up each connection that it is making twice.
+    Dask then raises a ``RuntimeError``: it gives up twice each connection that it is making.
     """
     with suppress(RuntimeError):
         client.close(TIMEOUT_S)  # type: ignore[no-untyped-call]
@@ -178,8 +178,9 @@ def _run(watch: Watch, n_least: int, tasks: Iterable[Task[T]]) -> Iterator[Done[
 
     Dask counts a worker's death against each task that was at the worker, also against tasks that
     only waited there. So a task whose workers died is run again when all others have ended, with no
-    other task at the workers. ``n_least`` is the least number of tasks that Dask gets, so that
-    workers are started for them.
+    other task at the workers. Dask holds at most as many tasks at a time as there are usable
+    workers, or ``n_least`` if there are fewer workers: SLURM's jobs are submitted only while tasks
+    wait.
     """
     suspects = []
     for outcome in _run_together(watch, n_least, tasks):
@@ -213,8 +214,7 @@ def _run_together(
 ) -> Iterator[Done[T] | Failure]:
     """Run tasks by Dask's workers; a task whose workers died is a ``Failure``.
 
-    The parameters are those of ``_run``. Dask has at most as many tasks as there are usable
-    workers, or ``n_least`` if that is more.
+    The parameters are those of ``_run``.
     """
     todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:

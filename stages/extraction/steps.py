@@ -81,7 +81,7 @@ def run_shards(
     shards
         Shards to extract; the next shard is requested shortly before its images are read.
     advance
-        Called with the number of objects that were just computed.
+        Called with the number of objects, or of images to encode, that were just computed.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def run_shards(
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
         n_ahead = n_readers + steps.encoder_batch - 1
         images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=n_ahead)
-        written: deque[Future[None]] = deque()
+        writing: deque[Future[None]] = deque()
         for shard, pieces in groupby(images, key=lambda image: image[0]):
             rows: list[Rows] = []
             failed: dict[int, str] = {}
@@ -109,11 +109,11 @@ def run_shards(
                     rows += steps.compute(readable)
                     advance(sum(piece.stop - piece.start for piece, _ in readable))
             failures |= failed
-            if len(written) == n_writers:
-                written.popleft().result()  # memory stays flat, errors surface
+            if len(writing) == n_writers:
+                writing.popleft().result()  # memory stays flat, errors surface
             if not failed:
-                written.append(writers.submit(write, shard, rows))
-        for future in written:
+                writing.append(writers.submit(write, shard, rows))
+        for future in writing:
             future.result()
     return failures
 

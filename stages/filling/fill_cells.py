@@ -34,10 +34,11 @@ Errors = dict[str, BaseException]
 """Reasons why cells stay incomplete, by the cell's name as text."""
 
 Unread = dict[str, dict[str, str]]
-"""Error messages of the unreadable images of each cell, by image file; likewise."""
+"""Error messages of unreadable images: by the cell's name, then by image file."""
 
-N_FILLED: Final = 3
-"""Number of attempts to compute a cell without damaged shards, before the disk is blamed."""
+N_ATTEMPTS: Final = 3
+"""Number of times that a cell with damaged shards is filled and published, before the disk is
+blamed."""
 
 LATE_S: Final = 90.0
 """Longest wait, in seconds, for files written on other hosts to appear: NFS takes up to 60 s."""
@@ -212,10 +213,10 @@ def run_cell(name: CellName, images: str, params: ExtractParams, executor: Execu
     split's images.
 
     An unreadable image is an ``ImageError``; all shards without it were extracted and are kept.
-    Shards that stay damaged on the disk are a ``StoreError`` after ``N_FILLED`` attempts.
+    Shards that stay damaged on the disk are a ``StoreError`` after ``N_ATTEMPTS`` attempts.
     """
     split = ShardedTable(read_objects_of(name.split), params.shard_objects)
-    cell = chosen(name, params, split, partial(device_of, params, executor))
+    cell = cell_to_fill(name, params, split, partial(device_of, params, executor))
 
     def fill_lacking() -> None:
         if errors := fill({cell: cell.split.names}, {name.split: images}, params, executor):
@@ -245,10 +246,10 @@ def publish_filled(
     Raises
     ------
     StoreError
-        If some are damaged after ``N_FILLED`` attempts.
+        If some are damaged after ``N_ATTEMPTS`` attempts.
     """
     faults: Mapping[str, str] = {}
-    for _ in range(N_FILLED):
+    for _ in range(N_ATTEMPTS):
         fill_lacking()
         try:
             return publish(cell, outputs, partial(_as_tasks, executor, cell))
@@ -258,7 +259,7 @@ def publish_filled(
             _note_again(cell.split.shards[shard].index, cell, fault)
             cell.drop(shard)
     raise StoreError(
-        f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
+        f"shards in {cell.folder} must be as they were written, got {N_ATTEMPTS} times in a "
         f"row some that were not ({listed([*faults.values()])})"
     )
 
@@ -266,19 +267,20 @@ def publish_filled(
 def _as_tasks(
     executor: ExecutorParams, cell: Cell, function: Callable[..., Any], parts: Sequence[Any]
 ) -> list[Any]:
-    """Call a function with each part of a cell, here if there is one part, else by the executor."""
+    """Call a function with the arguments of each part, by the executor if there are several."""
     tasks = [Task(f"part {i} of {cell}", function, part) for i, part in enumerate(parts)]
     with executor_of(executor if len(tasks) > 1 else ExecutorParams(), f"publish {cell}") as run:
         return results_of(run, tasks)
 
 
-def chosen(
+def cell_to_fill(
     name: CellName, params: ExtractParams, split: ShardedTable, find_device: Callable[[], str]
 ) -> Cell:
-    """Describe a cell on the device that has made it or will compute it, see ``choose_device``.
+    """Copy published shards of a cell to the pool; return the cell on the device of its shards.
 
-    Shards that the pool lacks are first taken from outputs of the cell, and embeddings from
-    published embeddings of its images.
+    Shards that the pool lacks are taken from outputs of the cell, and embeddings from published
+    embeddings of its images. The device is the one that made all shards, or the one that will
+    compute the missing shards, see ``choose_device``.
     """
     cells = on_devices(name, params, split)
     adopt_outputs(cells)

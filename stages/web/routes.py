@@ -77,7 +77,7 @@ Opened = Annotated[open_images.OpenImage, Depends(_opened_image)]
 async def options(page: Page) -> dict[str, Any]:
     """Models, heads and scenes that a user can choose, default costs, and limits of the page.
 
-    ``source`` is the script of what the page shows: images to click on, or a queue of masks.
+    ``source`` names the page's script: ``clicks`` for images, ``review`` for a queue of masks.
     ``model`` is the model that the page starts with; ``heads`` and ``scenes`` are in the order of
     the page. An uploaded file opens with ``heads_of_files``, a scene with ``heads_of_scenes``.
     """
@@ -115,7 +115,7 @@ def _head_values(name: str, choice: ModelChoice) -> dict[str, Any]:
 
 @router.get("/queue")
 async def queue(page: Page) -> dict[str, int]:
-    """Number of jobs of the model that wait or run."""
+    """Number of jobs that wait for the model or use it now, not of masks of a review."""
     return {"length": len(page.jobs)}
 
 

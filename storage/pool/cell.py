@@ -68,7 +68,8 @@ shard's file name does not contain its settings, and people copy files from fold
 
 WORK: Final = ("host", "job", "seconds")
 """Keys in a shard's file: the host and the job of SLURM that computed the shard, and the seconds
-since their process began or wrote another shard. No result has them; earlier shards lack them."""
+since its process began to compute shards, or to write the shard before. No result has them; earlier
+shards lack them."""
 
 Work = Mapping[str, str]
 """The values of ``WORK``."""
@@ -105,7 +106,7 @@ class ShardRows:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What the bytes of a cell, or of a model's embeddings, follow from, and its shards.
+    """All that determines the bytes of a cell, or of a model's embeddings; access to its shards.
 
     Attributes
     ----------
@@ -246,7 +247,7 @@ class Cell:
             files_sha256 = {array: sha256 for array, sha256 in digests.items() if sha256}
             return ShardRows(self._checked(name, rows, with_files=False), maker, files_sha256)
         except DAMAGE as error:
-            raise StoreError(f"{path} must be features of a shard, got {error}") from error
+            raise StoreError(f"{path} must be rows of a shard, got {error}") from error
 
     def drop(self, name: str) -> None:
         """Remove the files of a shard, if any, from the pool; hard links to them elsewhere stay."""

@@ -205,7 +205,7 @@ def test_a_damaged_shard_is_computed_again_never_published(
         run(extract, *CELL)
     (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert note.startswith(f"note: shard 1 of {NAME} is extracted again: ")
-    assert f"{path} must be features of a shard, got " in note
+    assert f"{path} must be rows of a shard, got " in note
     assert set(encoded) == images_without({*range(N_SHARDS)} - {1}, SHARD_OBJECTS)
     again = cell.read(path.stem)
     assert again.files_sha256 == intact.files_sha256

@@ -248,7 +248,7 @@ def test_damage_of_features_is_found_or_is_of_no_row(
         try:
             read = kept.read(NAMES[0])
         except StoreError as error:
-            assert str(error).startswith(f"{path} must be features of a shard, got ")  # noqa: PT017
+            assert str(error).startswith(f"{path} must be rows of a shard, got ")  # noqa: PT017
         else:
             for name, values in read.rows.items():
                 np.testing.assert_array_equal(values, intact.rows[name], strict=True)

@@ -202,7 +202,7 @@ def test_another_cells_shard_under_the_same_name_is_not_published(
     faults = compare_shards(cell).faults
     assert list(faults) == [NAMES[1]]
     assert faults[NAMES[1]] == (
-        f"{cell.rows_path(NAMES[1])} must be features of a shard, got rows of the settings "
+        f"{cell.rows_path(NAMES[1])} must be rows of a shard, got rows of the settings "
         f"{other.folder.name}, not {cell.folder.name}"
     )
 
