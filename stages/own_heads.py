@@ -31,7 +31,7 @@ from stages.split_predictions import stable_score
 from stages.training.choices import held_out_evidence
 from stages.training.data import group_index
 from stages.training.fit import FittedHeads, fit_sets, heads_to_fit, weights_by_fold
-from stages.training.trained import final_heads, packed_heads
+from stages.training.trained import final_heads
 from storage.head_files.head_file import HeadFile
 from storage.paths import CACHE
 from storage.split.split_cells import SplitCells
@@ -103,7 +103,7 @@ def fit_own(
     halved = [replace(head, is_halved=True) for head in whole if not head.is_final]
     ((_, fitted),) = fit_sets(to_open, {head_set: [*whole, *halved]}, ExecutorParams())
     by_size = [{head: fitted[head] for head in heads} for heads in (whole, halved)]
-    file = packed_heads(cells, final_heads(cells, head_set, by_size[0], {}, SEED))
+    file = final_heads(cells, head_set, by_size[0], {}, SEED)
     shown = [_held_out(cells, head_set, heads, prompt) for heads in by_size]
     (figures, ranking), (of_half, ranking_of_half) = shown
     n_images = len(np.unique(cells.table.image_index))

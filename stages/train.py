@@ -3,7 +3,7 @@
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
         ``heads/<split>/tuning/<kind>``; ``params.yaml:extract``, which the cells must match.
 Writes  ``heads/<split>/<kind>/``: ``<protocol>/<tokens>.safetensors``, of each seed after the first
-        ``<tokens>-seed<seed>.safetensors``; ``curves.csv``, ``isotonic.json``.
+        ``<tokens>-seed<seed>.safetensors``; ``isotonic.json``.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,9 @@ def main(split: str, kind: str) -> None:
         for head_set, fitted in fit_sets(to_open, todo, params.executor):
             heads = final_heads(cells, head_set, fitted, tunings, seeds[head_set])
             trained[head_set] = heads
-            for head in heads:
-                print(f"{split} {head_set} {head.objective}: validation error {head.error:.4f}")
+            for name in heads.weights:
+                error = float(heads.metadata(name)["validation_mse"])
+                print(f"{split} {head_set} {name}: validation error {error:.4f}")
     check_unchanged()
     write_heads(cells, kind, trained)
 

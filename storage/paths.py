@@ -142,11 +142,6 @@ def kind_dir(split: str, kind: str) -> Path:
     return heads_dir(split) / kind
 
 
-def curves_path(split: str, kind: str) -> Path:
-    """Path of the learning curves of all heads of a kind that were trained on a split."""
-    return kind_dir(split, kind) / "curves.csv"
-
-
 def isotonic_path(split: str, kind: str) -> Path:
     """Path of the calibrations of SamScores and the fixed cuts that were fitted on a split.
 

@@ -73,7 +73,7 @@ class Boosting:
     """Largest number of leaves of a tree."""
     learning_rate: float
     epochs: int = 1
-    """Trees learn from all rows at once: the progress bar and learning curves count one epoch."""
+    """Trees learn from all rows at once: the progress bar counts one epoch."""
 
 
 @dataclass(frozen=True)

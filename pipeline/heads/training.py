@@ -37,7 +37,7 @@ class DivergenceError(ValueError):
 class Rows:
     """Numbers of the rows for training and for validation.
 
-    Without rows for validation, validation errors are NaN.
+    Without rows for validation, the validation error is NaN.
     """
 
     train: Int[np.ndarray, " train"]
@@ -46,22 +46,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """Weights of a trained head, and its mean squared errors in each epoch.
+    """Weights of a trained head, and its mean squared error on the validation rows.
 
     Heads that were trained together hold the same arrays for the layers that they share.
-
-    Attributes
-    ----------
-    train_mse
-        Error on the training rows, the mean over the networks that are merged; each row is
-        predicted before the step that learns from it.
-    validation_mse
-        Error on the validation rows at the end of the epoch, of the merged head.
     """
 
     weights: HeadWeights
-    train_mse: Float[np.ndarray, " epoch"]
-    validation_mse: Float[np.ndarray, " epoch"]
+    validation_mse: float
 
 
 def train_heads(
@@ -74,7 +65,7 @@ def train_heads(
     kind: kinds.HeadKind = kinds.KINDS_BY_NAME[kinds.PAPER],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, TrainedHead]:
-    """Train heads that share layers on the training rows, and validate them after every epoch.
+    """Train heads that share layers on the training rows, and validate them.
 
     Parameters
     ----------
@@ -126,15 +117,13 @@ def train_heads(
         _epochs(tensors, network, objectives, plan, network_seed)
         for network, network_seed in zip(together, seeds, strict=True)
     ]
-    errors = np.empty((len(objectives), 2, plan.epochs))
-    for epoch, train_errors in enumerate(zip(*trainings, strict=True)):
-        errors[:, 0, epoch] = np.mean(train_errors, axis=0)
-        errors[:, 1, epoch] = _validation_errors(networks.merged(together), tensors)
+    for _ in zip(*trainings, strict=True):
         advance(1)
-    of_heads = networks.merged(together).tensors()
+    merged = networks.merged(together)
+    errors = _validation_errors(merged, tensors)
     return {
-        objective: TrainedHead({**weights, **tensors.standardisation}, *of_head)
-        for objective, weights, of_head in zip(objectives, of_heads, errors, strict=True)
+        objective: TrainedHead({**weights, **tensors.standardisation}, float(error))
+        for objective, weights, error in zip(objectives, merged.tensors(), errors, strict=True)
     }
 
 
@@ -150,20 +139,15 @@ def _boosted(
     target = data.targets[objective]
     _check(data.inputs, target[:, np.newaxis])
     nodes = trees.fit_trees(data.inputs[rows.train], target[rows.train], plan, seed=seed)
-    errors = [
-        np.concatenate(
-            [
-                np.square(trees.predict_trees(nodes, data.inputs[block]) - target[block])
-                for block in np.array_split(of, 1 + len(of) // FORWARD_ROWS)
-            ]
-        )
-        for of in (rows.train, rows.validation)
-    ]
-    advance(1)
-    return TrainedHead(
-        {trees.NODES: nodes},
-        *(np.array([error.mean() if len(error) else np.nan]) for error in errors),
+    n_blocks = 1 + len(rows.validation) // FORWARD_ROWS
+    errors = np.concatenate(
+        [
+            np.square(trees.predict_trees(nodes, data.inputs[block]) - target[block])
+            for block in np.array_split(rows.validation, n_blocks)
+        ]
     )
+    advance(1)
+    return TrainedHead({trees.NODES: nodes}, float(errors.mean()) if len(errors) else np.nan)
 
 
 def _member_seeds(seed: int, n_members: int) -> list[int]:
@@ -283,10 +267,8 @@ def _epochs(
     objectives: Sequence[str],
     plan: NetworkPlan,
     seed: int,
-) -> Iterator[Float[np.ndarray, " output"]]:
-    """Train a network, and yield the training errors of its heads after each epoch.
-
-    An error is a mean squared error; the errors are in the order of ``objectives``.
+) -> Iterator[None]:
+    """Train a network, and yield after each epoch.
 
     Raises
     ------
@@ -309,7 +291,7 @@ def _epochs(
                     f"training error of {objective} must stay finite, got {error} in epoch "
                     f"{epoch + 1} with {plan}"
                 )
-        yield errors
+        yield
 
 
 def _validation_errors(

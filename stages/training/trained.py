@@ -1,17 +1,12 @@
-"""Writes trained heads, learning curves and calibrations to ``heads/<train split>/<kind>``."""
+"""Writes trained heads and calibrations to ``heads/<train split>/<kind>``."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
-
-import numpy as np
-import pandas as pd
 
 from pipeline.better_masks import best_fixed_cut
 from pipeline.heads.kinds import HeadKind, HeadSet
-from pipeline.heads.predict import HeadWeights
-from pipeline.heads.training import TrainedHead
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED
 from stages.settings.versions import version_entry
@@ -21,39 +16,21 @@ from stages.training.fit import FittedHeads, weights_by_fold
 from storage.folders import whole_folder
 from storage.head_files import calibrated_scores, head_file
 from storage.head_files.guarantees import CHOICES, ERRORS, evidence_entry
-from storage.outputs.csv_forms import LEARNING_CURVES
-from storage.outputs.tables import write_table
 from storage.outputs.tuning import Tuning
-from storage.paths import curves_path, isotonic_path, kind_dir
+from storage.paths import isotonic_path, kind_dir
 from storage.split.split_cells import SplitCells
 
 Tunings = Mapping[str, Tuning]
 """Hyperparameters that the stage ``tune`` chose, by objective."""
 
 
-@dataclass(frozen=True)
-class FinalHead:
-    """A head that learned from all images of a train split, its metadata and its validated head.
-
-    The validated head has the same hyperparameters, and learned from four fifths of the images; the
-    rest measured its error.
-    """
-
-    objective: str
-    weights: HeadWeights
-    metadata: Mapping[str, str]
-    validated: TrainedHead
-
-    @property
-    def error(self) -> float:
-        """Validation error (mean squared error) of the validated head after its last epoch."""
-        return float(self.validated.validation_mse[-1])
-
-
 def final_heads(
     cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
-) -> list[FinalHead]:
-    """Pair each final head of a head set with its validated head, and make its metadata.
+) -> head_file.HeadFile:
+    """Join the final heads of a head set, with what they learned from and how they validate.
+
+    A validated head has the same hyperparameters as its final head, and learned from four fifths of
+    the images; the rest measured its error.
 
     Parameters
     ----------
@@ -69,7 +46,7 @@ def final_heads(
 
     Returns
     -------
-    A head for each objective.
+    The final head of each objective, with the error of its validated head in its metadata.
     """
     kind, shared = head_set.of_kind, _shared_metadata(cells, head_set, seed)
     final, validated = (
@@ -86,15 +63,19 @@ def final_heads(
         folds = weights_by_fold(fitted)
         gains, errors = held_out_evidence(cells, head_set, folds, judging_seed)
         shared |= evidence_entry(CHOICES, gains) | evidence_entry(ERRORS, errors)
-    return [
-        FinalHead(
-            name,
-            final[name].weights,
-            shared | _metadata(kind, name, tunings.get(name), float(head.validation_mse[-1])),
-            head,
-        )
-        for name, head in validated.items()
-    ]
+    return head_file.pack_heads(
+        {name: final[name].weights for name in validated},
+        {
+            name: shared | _metadata(kind, name, tunings.get(name), head.validation_mse)
+            for name, head in validated.items()
+        },
+        n_objects=str(cells.table.n_objects),
+        n_images=str(len(cells.table.file)),
+        validated_on=(
+            f"a fifth of the images of {cells.split}, by heads that learned from the rest"
+        ),
+        usam_cache=version("usam-cache"),
+    )
 
 
 def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[str, str]:
@@ -113,13 +94,13 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
 
 
 def write_heads(
-    cells: SplitCells, kind: str, trained: Mapping[HeadSet, Sequence[FinalHead]]
+    cells: SplitCells, kind: str, trained: Mapping[HeadSet, head_file.HeadFile]
 ) -> None:
-    """Write the heads of a kind, their learning curves, and calibrations of SamScores.
+    """Write the heads of a kind, and calibrations of SamScores.
 
     Each head set has a head file. All files are replaced together, so that a kill leaves all of the
-    old or all of the new ones. Learning curves are of the first seed. The calibrations and the best
-    fixed cut of each model are fitted to ``cells``.
+    old or all of the new ones. The calibrations and the best fixed cut of each model are fitted to
+    ``cells``.
 
     Raises
     ------
@@ -127,38 +108,16 @@ def write_heads(
         If a store is damaged.
     """
     split = cells.split
-    curves = [
-        _curve(head_set, head)
-        for head_set, heads in trained.items()
-        if head_set.seed is None
-        for head in heads
-    ]
     calibration = calibration_of(cells), origin_of(cells)
     place = kind_dir(split, kind)
     with whole_folder(place) as folder:
         for head_set, heads in trained.items():
             path = head_file.head_set_path(split, head_set)
-            head_file.write_head_file(folder / path.relative_to(place), packed_heads(cells, heads))
+            head_file.write_head_file(folder / path.relative_to(place), heads)
         isotonic = folder / isotonic_path(split, kind).name
         calibrated_scores.write_isotonic(
             isotonic, split, *calibration, fixed_cuts=fixed_cuts_of(cells)
         )
-        curves_file = folder / curves_path(split, kind).name
-        write_table(curves_file, LEARNING_CURVES, curves)
-
-
-def packed_heads(cells: SplitCells, heads: Sequence[FinalHead]) -> head_file.HeadFile:
-    """Join the heads of one head set that learned from ``cells``, with what they learned from."""
-    return head_file.pack_heads(
-        {head.objective: head.weights for head in heads},
-        {head.objective: head.metadata for head in heads},
-        n_objects=str(cells.table.n_objects),
-        n_images=str(len(cells.table.file)),
-        validated_on=(
-            f"a fifth of the images of {cells.split}, by heads that learned from the rest"
-        ),
-        usam_cache=version("usam-cache"),
-    )
 
 
 def calibration_of(cells: SplitCells) -> calibrated_scores.Calibration:
@@ -182,19 +141,6 @@ def fixed_cuts_of(cells: SplitCells) -> dict[str, float]:
         model: best_fixed_cut(cell.iou_at_cut(), cell.proposals().sam_score)
         for model, cell in cells.identity.items()
     }
-
-
-def _curve(head_set: HeadSet, head: FinalHead) -> pd.DataFrame:
-    trained = head.validated
-    return pd.DataFrame(
-        {
-            **head_set.card,
-            "objective": head.objective,
-            "epoch": np.arange(1, len(trained.train_mse) + 1),
-            "train_mse": trained.train_mse,
-            "validation_mse": trained.validation_mse,
-        }
-    )
 
 
 def _metadata(kind: HeadKind, objective: str, tuning: Tuning | None, mse: float) -> dict[str, str]:

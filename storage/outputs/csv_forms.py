@@ -162,18 +162,6 @@ TRIAL_COLUMNS: Final[Columns] = {
 """Hyperparameters that ``tune`` tried for a head, and their error (the paper's Table 8)."""
 
 
-LEARNING_COLUMNS: Final[Columns] = {
-    "protocol": Annotated[str, "protocol whose targets the head learns"],
-    "tokens": Annotated[str, "tokens that it reads"],
-    "kind": Annotated[str, "kind of heads"],
-    "objective": Annotated[str, "objective of the head"],
-    "epoch": Annotated[int, "from 1"],
-    "train_mse": Annotated[float, "mean squared error, each row scored before it is learned from"],
-    "validation_mse": Annotated[float, "mean squared error on the other images"],
-}
-"""Errors of one head, trained with the first seed, in one epoch on 80 % of the images."""
-
-
 @dataclass(frozen=True)
 class Column:
     """A column of a CSV file: its name, type and meaning."""
@@ -240,4 +228,3 @@ RANKING: Final = Table(RANKING_COLUMNS, more="the measures that rank the gallery
 GALLERY: Final = Table(GALLERY_COLUMNS)
 RUNTIME: Final = Table(RUNTIME_COLUMNS, number_format=RUNTIME_FORMAT)
 TRIALS: Final = Table(TRIAL_COLUMNS, number_format=None)
-LEARNING_CURVES: Final = Table(LEARNING_COLUMNS, number_format=None)

@@ -7,7 +7,6 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import ISOTONIC, HeadSet, head_sets
@@ -17,7 +16,7 @@ from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.calibrated_scores import read_isotonic
 from storage.head_files.head_file import head_set_path, read_head_file
-from storage.paths import curves_path, objects_path
+from storage.paths import objects_path
 from storage.split.object_table import write_objects
 from storage.split.split_cells import SplitCells
 from tests.fixtures.made_up_objects import object_table
@@ -99,17 +98,13 @@ def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
 
 
 def _results(head_set: HeadSet, cells: SplitCells) -> dict[str, np.ndarray]:
-    heads = read_head_file(head_set_path(SPLIT, head_set)).weights
-    predictions = predict(heads, read_head_data(cells, head_set).inputs)
-    curves = pd.read_csv(curves_path(SPLIT, head_set.kind))
-    curves_of_set = curves[
-        (curves["protocol"] == head_set.protocol) & (curves["tokens"] == head_set.tokens)
-    ]
-    last = curves_of_set.groupby("objective").last()
+    heads = read_head_file(head_set_path(SPLIT, head_set))
+    predictions = predict(heads.weights, read_head_data(cells, head_set).inputs)
     names = head_set.objectives(MODELS)
+    errors = [float(heads.metadata(name)["validation_mse"]) for name in names]
     return {
         "prediction": np.stack([predictions[name] for name in names]).astype(np.float32),
-        "validation_mse": last.loc[list(names), "validation_mse"].to_numpy(np.float32),
+        "validation_mse": np.array(errors, np.float32),
     }
 
 

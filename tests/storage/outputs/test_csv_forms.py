@@ -4,7 +4,6 @@ import pytest
 
 from storage.outputs.csv_forms import (
     GALLERY,
-    LEARNING_CURVES,
     RANKING,
     RUNTIME,
     SPLIT_TABLES,
@@ -18,7 +17,6 @@ TABLES = {
     "gallery": GALLERY,
     "runtime": RUNTIME,
     "trials": TRIALS,
-    "learning curves": LEARNING_CURVES,
 }
 
 
