@@ -20,12 +20,6 @@ from tests.fixtures.project_copy import copy_files
 
 pytestmark = pytest.mark.slow
 
-OF_THE_REPOSITORY: Final = {
-    "storage/checkpoints/mini_weights/curve.csv",
-    "storage/checkpoints/mini_photos_weights/curve.csv",
-}
-"""Files of the packages that only tell how others were made."""
-
 PROGRAM: Final = """
 import json, sys
 from typer.testing import CliRunner
@@ -86,7 +80,7 @@ def run(
 def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     with ZipFile(wheel) as files:
         names = {name for name in files.namelist() if ".dist-info/" not in name}
-    assert names == {*tracked_files(*PACKAGES, "usam_cache.py")} - OF_THE_REPOSITORY
+    assert names == {*tracked_files(*PACKAGES, "usam_cache.py")}
 
 
 def test_it_is_of_the_version_that_the_changelog_begins_with(wheel: Path) -> None:

@@ -26,17 +26,14 @@ from storage.paths import WORK
 from tools.family.photographs import Photograph, load_photographs
 from tools.family.publishing import publish
 from tools.family.recipe import RECIPES, Recipe, draw_step
-from tools.family.state import load_state, save_state, write_curve
-from tools.family.training import Score, Training, mean_scores
+from tools.family.state import load_state, save_state
+from tools.family.training import Training
 
 STATES: Final = WORK / "family"
-"""Folder of the state of each family's training, going on or ended, and of its loss curve."""
+"""Folder of the state of each family's training, going on or ended."""
 
 SAVE_EVERY_S: Final = 120.0
 """Pause between two states: what a stopped run loses at most."""
-
-CURVE_EVERY: Final = 25
-"""Steps averaged in a point of the loss curve."""
 
 N_TAUGHT_AT_ONCE: Final = 2
 """Members that learn from a batch at the same time, each in its own thread."""
@@ -55,22 +52,18 @@ def main() -> None:
         photographs = load_photographs(*folders)
     with reported_errors():
         with stoppable(f"the training is kept in {state}, up to {SAVE_EVERY_S:.0f} s ago"):
-            training, curve = train_family(RECIPES[family], state, photographs)
+            training = train_family(RECIPES[family], state, photographs)
         publish(family, training.image_path_weights())
-        write_curve(checkpoint(family, "tiny").path.with_name("curve.csv"), curve)
     for model in training.models:
         print(f"{checkpoint(family, model).path} is trained and listed")
 
 
-def train_family(
-    recipe: Recipe, state: Path, photographs: Sequence[Photograph] = ()
-) -> tuple[Training, list[Score]]:
-    """Train to the end of a recipe, saving now and then; the training and its loss curve."""
+def train_family(recipe: Recipe, state: Path, photographs: Sequence[Photograph] = ()) -> Training:
+    """Train to the end of a recipe, saving now and then."""
     # Several threads add up in another order, so the weights would depend on their number.
     torch.set_num_threads(1)
     training = Training(recipe)
-    curve = load_state(state, training)
-    recent: list[Score] = []
+    load_state(state, training)
     saved = time.monotonic()
     n_left = recipe.n_steps - training.step
     with (
@@ -78,16 +71,12 @@ def train_family(
         ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool,
     ):
         while not training.is_done:
-            recent += training.learn(draw_step(recipe, training.step, photographs), pool.map)
+            training.learn(draw_step(recipe, training.step, photographs), pool.map)
             advance(1)
-            # Only here, so that a run that was stopped ends with the curve of an undisturbed one.
-            if training.step % CURVE_EVERY == 0 or training.is_done:
-                curve += mean_scores(recent)
-                recent.clear()
-                if time.monotonic() - saved >= SAVE_EVERY_S or training.is_done:
-                    save_state(state, training, curve)
-                    saved = time.monotonic()
-    return training, curve
+            if time.monotonic() - saved >= SAVE_EVERY_S or training.is_done:
+                save_state(state, training)
+                saved = time.monotonic()
+    return training
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What the mini models are taught: masks by the best of some, SamScores by true IoU."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import torch
@@ -42,15 +41,6 @@ PerProposal = Float[Tensor, "row proposal"]
 Target = Float[Tensor, "row 1 y x"]
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """The loss of some masks, and how good they are."""
-
-    loss: Float[Tensor, ""]
-    best_iou: float
-    selected_iou: float
-
-
 def halved(mask: Float[Tensor, "row size size"]) -> Target:
     """Masks at half their side, by area, so that thin objects do not vanish."""
     return functional.adaptive_avg_pool2d(mask[:, None], mask.shape[-1] // 2)
@@ -62,10 +52,10 @@ def doubled(logits: Proposals) -> Proposals:
     return functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
 
 
-def assess(
+def mask_loss(
     raised: Proposals, sam_score: PerProposal, target: Target, criterion: Criterion
-) -> Assessment:
-    """Compare proposals, or a single mask, with the truth at the same size.
+) -> Float[Tensor, ""]:
+    """Loss of proposals, or of a single mask, whose truth has the same size.
 
     Notes
     -----
@@ -75,14 +65,8 @@ def assess(
     per_proposal = (
         _balanced(raised, target) if criterion == "balanced" else _overlap(raised, target)
     )
-    mask_loss = per_proposal.min(dim=1).values + OTHERS_WEIGHT[criterion] * per_proposal.mean(dim=1)
-    iou = _iou(raised, target)
-    chosen = sam_score.argmax(dim=1, keepdim=True)
-    return Assessment(
-        loss=mask_loss.mean() + (sam_score - iou).abs().mean(),
-        best_iou=float(iou.amax(dim=1).mean()),
-        selected_iou=float(iou.gather(1, chosen).mean()),
-    )
+    loss = per_proposal.min(dim=1).values + OTHERS_WEIGHT[criterion] * per_proposal.mean(dim=1)
+    return loss.mean() + (sam_score - _iou(raised, target)).abs().mean()
 
 
 def object_loss(

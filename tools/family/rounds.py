@@ -1,4 +1,4 @@
-"""What a member learns from a batch: the first prompts, then rounds of corrections."""
+"""Loss of a member on a batch: of the first prompts, then of rounds of corrections."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from tools.family.loss import (
     MEMBER,
     Criterion,
     Target,
-    assess,
     doubled,
     gain_loss,
     halved,
+    mask_loss,
     object_loss,
 )
 from tools.family.prompts import correct
@@ -38,19 +38,9 @@ class Round:
     target: Target
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """The loss of all rounds; how good the proposals of the first are, and the mask of the last."""
-
-    loss: Float[Tensor, ""]
-    best_iou: float
-    selected_iou: float
-    final_iou: float
-
-
-def learn_rounds(
+def batch_loss(
     model: Network, batch: Batch, criterion: Criterion, gain_weight: float = 0.0
-) -> Lesson:
+) -> Float[Tensor, ""]:
     """Loss of a batch.
 
     Notes
@@ -63,16 +53,12 @@ def learn_rounds(
     first = next(rounds)
     if batch.corrections is None:
         raised, scores = doubled(first.answer.logits[:, PROPOSALS]), first.answer.sam_score
-        lesson = assess(raised, scores[:, PROPOSALS], first.target, criterion)
-        return Lesson(lesson.loss, lesson.best_iou, lesson.selected_iou, lesson.selected_iou)
-    begun = learn_round(first, criterion)
-    loss, final_iou = begun.loss, begun.final_iou
+        return mask_loss(raised, scores[:, PROPOSALS], first.target, criterion)
+    loss = round_loss(first, criterion)
     for later in rounds:
-        corrected = learn_round(later, criterion)
         share = len(later.target) / len(first.target)
-        loss = loss + share * (corrected.loss + gain_weight * _gain_loss(later))
-        final_iou = corrected.final_iou
-    return Lesson(loss, begun.best_iou, begun.selected_iou, final_iou)
+        loss = loss + share * (round_loss(later, criterion) + gain_weight * _gain_loss(later))
+    return loss
 
 
 def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
@@ -134,7 +120,7 @@ def _corrected(
     )
 
 
-def learn_round(answered: Round, criterion: Criterion) -> Lesson:
+def round_loss(answered: Round, criterion: Criterion) -> Float[Tensor, ""]:
     """Loss of all four masks and the object score."""
     is_object = answered.target.amax((1, 2, 3)) > 0
     raised, scores = (
@@ -142,10 +128,9 @@ def learn_round(answered: Round, criterion: Criterion) -> Lesson:
         answered.answer.sam_score[is_object],
     )
     target = answered.target[is_object]
-    three = assess(raised[:, PROPOSALS], scores[:, PROPOSALS], target, criterion)
-    single = assess(raised[:, SINGLE], scores[:, SINGLE], target, criterion)
-    loss = three.loss + single.loss + object_loss(answered.answer.object_score, is_object)
-    return Lesson(loss, three.best_iou, three.selected_iou, single.best_iou)
+    three = mask_loss(raised[:, PROPOSALS], scores[:, PROPOSALS], target, criterion)
+    single = mask_loss(raised[:, SINGLE], scores[:, SINGLE], target, criterion)
+    return three + single + object_loss(answered.answer.object_score, is_object)
 
 
 def _gain_loss(answered: Round) -> Float[Tensor, ""]:

@@ -1,10 +1,7 @@
 """State of a family's training on disk, from which a stopped run resumes."""
 
-import csv
 import hashlib
 import pickle
-from collections.abc import Sequence
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import torch
 from storage.errors import WeightsError
 from storage.folders import whole_file
 from tools.family.recipe import Recipe
-from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training, trunks
+from tools.family.training import RATED_WIDTH, TRUNK_READERS, Training, trunks
 
 
 def recipe_signature(recipe: Recipe, step: int) -> str:
@@ -24,20 +21,18 @@ def recipe_signature(recipe: Recipe, step: int) -> str:
     return hashlib.sha256(repr(numbers).encode()).hexdigest()
 
 
-def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
-    """Write the state of a training, and its loss curve as CSV beside it; each appears whole."""
+def save_state(path: Path, training: Training) -> None:
+    """Write the state of a training; the file appears whole."""
     state = {
         "signature": recipe_signature(training.recipe, training.step),
         "training": training.state_dict(),
-        "curve": [astuple(score) for score in curve],
     }
     with whole_file(path) as partial:
         torch.save(state, partial)
-    write_curve(path.with_name("curve.csv"), curve)
 
 
-def load_state(path: Path, training: Training) -> list[Score]:
-    """Resume from a saved state, if there is one, and return its curve so far.
+def load_state(path: Path, training: Training) -> None:
+    """Resume from a saved state, if there is one.
 
     Raises
     ------
@@ -45,7 +40,7 @@ def load_state(path: Path, training: Training) -> list[Score]:
         If the state is from another recipe (naming both digests), or cannot be read.
     """
     if not path.exists():
-        return []
+        return
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
         saved = str(state["signature"])
@@ -58,15 +53,3 @@ def load_state(path: Path, training: Training) -> list[Score]:
             "move it away to start over"
         )
     training.load_state_dict(state["training"])
-    return [Score(*row) for row in state["curve"]]
-
-
-def write_curve(path: Path, curve: Sequence[Score]) -> None:
-    """Write a loss curve as CSV."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(field.name for field in fields(Score))
-        table.writerows(
-            [score.step, score.model, *(f"{value:.4f}" for value in astuple(score)[2:])]
-            for score in curve
-        )

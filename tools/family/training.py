@@ -1,9 +1,7 @@
 """Training of the mini models, one step at a time; its state can be saved and resumed."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from math import isfinite
-from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +17,7 @@ from storage.checkpoints.weights import verified_weights
 from tools.family.batches import Batch
 from tools.family.forward import Network
 from tools.family.recipe import Phase, Recipe, learning_rate
-from tools.family.rounds import learn_rounds
+from tools.family.rounds import batch_loss
 from tools.family.starts import attentive, grown, versatile
 
 ENCODER: Final = "image_encoder."
@@ -32,38 +30,7 @@ RATED_WIDTH: Final = 8
 """Channels of a trunk that learns at the same rate as the rest of its model."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """How well a member did in a step, before it learned from it."""
-
-    step: int
-    model: str
-    loss: float
-    best_iou: float
-    selected_iou: float
-    final_iou: float
-    """Of the mask of the last round."""
-
-
-MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
-
-
-def mean_scores(scores: Sequence[Score]) -> list[Score]:
-    """Mean scores of each model, with its last step, in order of first appearance."""
-    by_model: dict[str, list[Score]] = {}
-    for score in scores:
-        by_model.setdefault(score.model, []).append(score)
-    return [
-        Score(
-            of_model[-1].step,
-            model,
-            fmean(score.loss for score in of_model),
-            fmean(score.best_iou for score in of_model),
-            fmean(score.selected_iou for score in of_model),
-            fmean(score.final_iou for score in of_model),
-        )
-        for model, of_model in by_model.items()
-    ]
+MapMembers = Callable[[Callable[[str], float], Iterable[str]], Iterable[float]]
 
 
 class Training:
@@ -90,8 +57,8 @@ class Training:
         """Whether no step is left."""
         return self.step >= self.recipe.n_steps
 
-    def learn(self, batch: Batch, map_members: MapMembers = map) -> list[Score]:
-        """Take the next step, with every member.
+    def learn(self, batch: Batch, map_members: MapMembers = map) -> dict[str, float]:
+        """Take the next step, with every member, and return their losses before it.
 
         Parameters
         ----------
@@ -112,26 +79,24 @@ class Training:
         if phase.is_anew and within == 0:
             self._begin_anew(versatile if phase.is_made_versatile else dict)
         # The largest first: a long lesson begun last would leave the other threads idle.
-        lessons = map_members(
-            lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
-        )
-        scores = list(lessons)[::-1]
+        names = list(reversed(self.models))
+        losses = map_members(lambda name: self._teach(name, batch, phase, rate), names)
+        by_name = dict(zip(names, losses, strict=True))
         self.step += 1
-        return scores
+        return by_name
 
-    def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
+    def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> float:
         optimizer = self._optimizers[name]
         self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
-        lesson = learn_rounds(self.models[name], batch, phase.criterion, phase.gain_weight)
-        loss = lesson.loss.item()
-        if not isfinite(loss):
+        loss = batch_loss(self.models[name], batch, phase.criterion, phase.gain_weight)
+        if not isfinite(loss.item()):
             raise FloatingPointError(
-                f"loss of {name} must be finite, got {loss} at step {self.step}"
+                f"loss of {name} must be finite, got {loss.item()} at step {self.step}"
             )
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        _descend(lesson.loss, optimizer, self.recipe.clip_norm)
-        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou, lesson.final_iou)
+        _descend(loss, optimizer, self.recipe.clip_norm)
+        return loss.item()
 
     def _begin_anew(self, changed: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
         for name, model in self.models.items():

@@ -44,7 +44,6 @@ class Stopped(Exception):  # noqa: N818 - what a person does, no error
 def _often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     n_threads = torch.get_num_threads()
     monkeypatch.setattr(command, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(command, "CURVE_EVERY", 2)
     yield
     torch.set_num_threads(n_threads)
 
@@ -61,7 +60,7 @@ def copy_tables(folder: Path) -> Path:
 def test_a_stopped_run_ends_as_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = train_family(RECIPE, tmp_path / "whole" / "state.pt")
+    whole = train_family(RECIPE, tmp_path / "whole" / "state.pt")
 
     def stopping(recipe: Recipe, step: int, photographs: Sequence[Photograph]) -> Batch:
         if step == 3:
@@ -73,15 +72,14 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
         with pytest.raises(Stopped):
             train_family(RECIPE, tmp_path / "stopped" / "state.pt")
     state = torch.load(tmp_path / "stopped" / "state.pt", weights_only=True)
-    assert state["training"]["step"] == 2
-    resumed, _ = train_family(RECIPE, tmp_path / "stopped" / "state.pt")
-    assert files(tmp_path / "stopped")["curve.csv"] == files(tmp_path / "whole")["curve.csv"]
+    assert state["training"]["step"] == 3
+    resumed = train_family(RECIPE, tmp_path / "stopped" / "state.pt")
     for name, model in whole.models.items():
         for key, value in model.state_dict().items():
             assert torch.equal(value, resumed.models[name].state_dict()[key])
 
 
-def test_the_command_publishes_what_it_trained_and_its_curve(
+def test_the_command_publishes_what_it_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tables = copy_tables(tmp_path / "checkpoints")
@@ -95,10 +93,6 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
     assert f"{small} is trained and listed" in capsys.readouterr().out
     for model in MODELS:
         assert weights.state(weights.checkpoint("mini", model)) == "intact"
-    curve = small.with_name("curve.csv").read_text(encoding="utf-8").splitlines()
-    assert curve[0] == "step,model,loss,best_iou,selected_iou,final_iou"
-    expected = [[step, model] for step in ("1", "3", "5") for model in MODELS]
-    assert [line.split(",")[:2] for line in curve[1:]] == expected
 
 
 def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
@@ -120,13 +114,13 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
             patch.chdir(tmp_path / run)
             command.main()
         written.append(files(tables / "mini_weights"))
-    assert set(written[0]) == {"curve.csv", *(f"{model}.safetensors" for model in MODELS)}
+    assert set(written[0]) == {f"{model}.safetensors" for model in MODELS}
     assert written[0] == written[1]
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
     other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1), RECIPE.phases)
-    save_state(tmp_path / "state.pt", Training(other), [])
+    save_state(tmp_path / "state.pt", Training(other))
     with pytest.raises(WeightsError) as caught:
         load_state(tmp_path / "state.pt", Training(RECIPE))
     for recipe in (RECIPE, other):
@@ -138,7 +132,7 @@ def test_a_state_may_go_on_with_phases_that_its_recipe_did_not_have(tmp_path: Pa
     begun = Training(replace(RECIPE, phases=(first,)))
     for step in range(first.n_steps):
         begun.learn(draw_step(begun.recipe, step))
-    save_state(tmp_path / "state.pt", begun, [])
+    save_state(tmp_path / "state.pt", begun)
     load_state(tmp_path / "state.pt", longer := Training(RECIPE))
     assert longer.step == first.n_steps
     other = Training(replace(RECIPE, phases=(replace(first, n_steps=4), second)))

@@ -12,9 +12,9 @@ from pipeline.sam.building import build
 from tools.family.batches import Batch, draw_batch
 from tools.family.forward import Answer
 from tools.family.images import BatchPlan, draw_scenes
-from tools.family.loss import MEMBER, assess, doubled, gain_loss, object_loss
+from tools.family.loss import MEMBER, doubled, gain_loss, mask_loss, object_loss
 from tools.family.prompts import CorrectionPlan
-from tools.family.rounds import PROPOSALS, SINGLE, Round, decode_rounds, learn_round, learn_rounds
+from tools.family.rounds import PROPOSALS, SINGLE, Round, batch_loss, decode_rounds, round_loss
 
 PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2)
 MODEL = build("mini", "tiny", seed=3)
@@ -103,19 +103,11 @@ def test_the_loss_is_that_of_all_masks_of_all_rounds_by_rows() -> None:
         for masks in (SINGLE, PROPOSALS):
             raised = doubled(one.answer.logits[is_object][:, masks])
             scores = one.answer.sam_score[is_object][:, masks]
-            lesson = assess(raised, scores, one.target[is_object], "overlap")
-            expected += share * float(lesson.loss)
+            expected += share * float(mask_loss(raised, scores, one.target[is_object], "overlap"))
         expected += share * float(object_loss(one.answer.object_score, is_object))
     with torch.no_grad():
-        learned = learn_rounds(MODEL, drawn, "overlap")
-    assert float(learned.loss) == pytest.approx(expected, rel=1e-5)
-    last = assess(
-        doubled(later[-1].answer.logits[:, SINGLE]),
-        later[-1].answer.sam_score[:, SINGLE],
-        later[-1].target,
-        "overlap",
-    )
-    assert learned.final_iou == pytest.approx(last.best_iou)
+        loss = batch_loss(MODEL, drawn, "overlap")
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_click_on_the_ground_teaches_only_that_there_is_no_object() -> None:
@@ -126,7 +118,7 @@ def test_a_click_on_the_ground_teaches_only_that_there_is_no_object() -> None:
         tensor.requires_grad_() for tensor in vars(first.answer).values()
     )
     answer = Answer(logits, sam_score, object_score)
-    learn_round(replace(first, answer=answer), "overlap").loss.backward()  # type: ignore[no-untyped-call]
+    round_loss(replace(first, answer=answer), "overlap").backward()  # type: ignore[no-untyped-call]
     for tensor in (logits, sam_score):
         assert tensor.grad is not None
         learned = tensor.grad.flatten(1).abs().amax(1) > 0
@@ -139,11 +131,10 @@ def test_batches_without_corrections_have_one_round_of_proposals() -> None:
     drawn = draw_batch(PLAN, 0, size_px=64, draw_images=draw_scenes, n_objects=4)
     (first,) = rounds_of(drawn)
     with torch.no_grad():
-        lesson = learn_rounds(MODEL, drawn, "balanced")
+        loss = batch_loss(MODEL, drawn, "balanced")
     proposals = doubled(first.answer.logits[:, PROPOSALS])
-    expected = assess(proposals, first.answer.sam_score[:, PROPOSALS], first.target, "balanced")
-    assert float(lesson.loss) == float(expected.loss)
-    assert lesson.final_iou == lesson.selected_iou
+    expected = mask_loss(proposals, first.answer.sam_score[:, PROPOSALS], first.target, "balanced")
+    assert float(loss) == float(expected)
 
 
 def test_what_corrections_of_given_masks_gain_counts_by_its_weight() -> None:
@@ -161,9 +152,9 @@ def test_what_corrections_of_given_masks_gain_counts_by_its_weight() -> None:
     assert len(gains) == 3
     with torch.no_grad():
         alone, with_gain = (
-            learn_rounds(MODEL, drawn, "overlap", weight).loss.item() for weight in (0.0, 2.0)
+            batch_loss(MODEL, drawn, "overlap", weight).item() for weight in (0.0, 2.0)
         )
         assert with_gain - alone == pytest.approx(2 * sum(gains), rel=1e-4)
         blind = batch(1, is_mask_given=False)
-        without = [learn_rounds(MODEL, blind, "overlap", weight).loss for weight in (0.0, 2.0)]
+        without = [batch_loss(MODEL, blind, "overlap", weight) for weight in (0.0, 2.0)]
     assert without[0] == without[1]

@@ -14,7 +14,7 @@ from tools.family.images import BatchPlan
 from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import Phase, Recipe, draw_step, learning_rate
 from tools.family.starts import NECK_SCALE, attentive, versatile
-from tools.family.training import RATED_WIDTH, Score, Training
+from tools.family.training import RATED_WIDTH, Training
 
 pytestmark = pytest.mark.full_size
 
@@ -42,11 +42,8 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
-def run(training: Training, n_steps: int) -> list[Score]:
-    scores = []
-    for _ in range(n_steps):
-        scores += training.learn(draw_step(training.recipe, training.step))
-    return scores
+def run(training: Training, n_steps: int) -> list[dict[str, float]]:
+    return [training.learn(draw_step(training.recipe, training.step)) for _ in range(n_steps)]
 
 
 def bytes_of(training: Training) -> dict[str, bytes]:
@@ -60,9 +57,9 @@ def bytes_of(training: Training) -> dict[str, bytes]:
 def test_twenty_steps_lower_the_loss_of_every_member() -> None:
     phase = Phase("place", 20, 64, "cartoon", "balanced", (2e-3, 2e-3), n_warm_up=5)
     plan = BatchPlan(seed=1, scene_size_px=64, n_images=4)
-    scores = run(Training(Recipe(plan, (phase,))), 20)
+    by_step = run(Training(Recipe(plan, (phase,))), 20)
     for model in MODELS:
-        losses = [score.loss for score in scores if score.model == model]
+        losses = [by_model[model] for by_model in by_step]
         assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5]), model
 
 
