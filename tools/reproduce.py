@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, chdir
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -208,9 +208,8 @@ def fetch(archive: Archive, address: str) -> Path:
     """
     path = COCO / Path(archive.path).name
     print(f"{path}: {archive.size_bytes / MB:.0f} MB", flush=True)
-    with ExitStack() as stack:
-        bar = download_bar(f"fetch {path.name}", archive.size_bytes, stack)
-        url = f"{address}/{archive.path}"
+    url = f"{address}/{archive.path}"
+    with download_bar(f"fetch {path.name}", archive.size_bytes) as bar:
         return download(url, path, archive.sha256, archive.size_bytes, advance=bar)
 
 

@@ -1,7 +1,7 @@
 """``usam checkpoints``: downloads weights of models."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Final
 
 import typer
@@ -32,19 +32,19 @@ def fetch(
         records = [weights.checkpoint(family, name) for name in model or ()]
         records = records or weights.checkpoints(family)
         for record in records:
-            with ExitStack() as stack:
-                bar = download_bar(f"fetch {family} {record.model}", record.size_bytes, stack)
+            with download_bar(f"fetch {family} {record.model}", record.size_bytes) as bar:
                 path = weights.fetch(record, advance=bar)
             print(f"{path} is intact")
     for licence in dict.fromkeys(FAMILIES[record.family].licence for record in records):
         print(f"licence of the weights: {licence}")
 
 
-def download_bar(label: str, size_bytes: int, stack: ExitStack) -> Callable[[int], None]:
+@contextmanager
+def download_bar(label: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
     """Function that advances a progress bar in MB by numbers of downloaded bytes.
 
-    The bar is drawn at the first call, since an intact file is not downloaded, and ends when
-    ``stack`` closes. ``label`` is the text before the bar.
+    The bar is drawn at the first call, since an intact file is not downloaded, and ends with the
+    block. ``label`` is the text before the bar.
     """
     done_bytes = 0
     bar: Callable[[int], None] | None = None
@@ -55,7 +55,8 @@ def download_bar(label: str, size_bytes: int, stack: ExitStack) -> Callable[[int
         bar(_mb(done_bytes + n_bytes) - _mb(done_bytes))
         done_bytes += n_bytes
 
-    return advance
+    with ExitStack() as stack:
+        yield advance
 
 
 def _mb(n_bytes: int) -> int:

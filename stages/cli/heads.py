@@ -2,7 +2,6 @@
 
 import re
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -94,8 +93,7 @@ def fetch(
             file=sys.stderr,
         )
         for head in heads:
-            with ExitStack() as stack:
-                bar = download_bar(f"fetch {family} {head.name}", head.size_bytes, stack)
+            with download_bar(f"fetch {family} {head.name}", head.size_bytes) as bar:
                 published_heads.fetch(head, advance=bar)
         file = published_heads.published_file(family)
         joined = read_published(published_heads.FOLDER / family, family)

@@ -1,7 +1,6 @@
 """``usam checkpoints``: what it prints, downloads and refuses."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,8 +58,7 @@ def test_fetch_takes_the_models_and_names_the_licences(
 
 def test_a_download_ends_at_its_total(capsys: pytest.CaptureFixture[str]) -> None:
     total, chunk = 155_906_050, 1 << 20
-    with ExitStack() as stack:
-        advance = download_bar("fetch sam2 tiny", total, stack)
+    with download_bar("fetch sam2 tiny", total) as advance:
         for first in range(0, total, chunk):
             advance(min(chunk, total - first))
     err = capsys.readouterr().err
