@@ -74,13 +74,23 @@ CHANGES: Final[Mapping[str, Callable[[Image], Image]]] = {
 def main() -> None:
     """Rewrite the block."""
     torch.set_num_threads(1)
-    worlds = {DRAWN: list(drawn_images(SEED, "val", N_IMAGES))}
+    images = images_by_family(SEED, N_IMAGES)
+    by_family = {family: judged(family, of_family) for family, of_family in images.items()}
+    replace_if_whole(PAGE, "changed", f"\n{changed_table(by_family)}\n", by_family)
+
+
+def images_by_family(seed: int, n_images: int) -> dict[str, list[Image]]:
+    """Images like those that each embedded family learned from; photographs if they are here."""
+    images = {DRAWN: list(drawn_images(seed, "val", n_images))}
     if BSDS500.is_dir():
-        worlds[PHOTOGRAPHS] = list(islice(bsds500_images(BSDS500, "train"), N_IMAGES))
-    by_family = {family: judged(family, images) for family, images in worlds.items()}
-    block = f"\n{changed_table(by_family)}\n"
-    if len(worlds) > 1:
-        replace_block(PAGE, "changed", block)
+        images[PHOTOGRAPHS] = list(islice(bsds500_images(BSDS500, "train"), n_images))
+    return images
+
+
+def replace_if_whole(page: Path, name: str, block: str, by_family: Mapping[str, object]) -> None:
+    """Write a block into a page, or print it where the photographs are missing."""
+    if PHOTOGRAPHS in by_family:
+        replace_block(page, name, block)
     else:
         print(block)
 

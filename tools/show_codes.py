@@ -6,7 +6,6 @@ Writes  the part of ``docs/cache.md`` between ``<!-- codes -->`` and ``<!-- /cod
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +19,12 @@ from scipy.special import expit
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.masks import CUT, N_CODES, decode_table, encode
 from pipeline.prompts import sample_prompts
-from pipeline.sam.families import DRAWN, PHOTOGRAPHS, models_of
+from pipeline.sam.families import models_of
 from stages.extraction.models import load_sam
 from storage.store.schema import CODEC
-from tools.answers import Image, bsds500_images, drawn_images
-from tools.blocks import replace_block, table
-from tools.show_family import BSDS500
+from tools.answers import Image
+from tools.blocks import table
+from tools.show_changed import images_by_family, replace_if_whole
 
 PAGE: Final = Path("docs", "cache.md")
 
@@ -45,21 +44,15 @@ Masks = Float[np.ndarray, "mask y x"]
 
 def main() -> None:
     """Rewrite the block."""
-    worlds = {DRAWN: list(drawn_images(SEED, "val", N_IMAGES))}
-    if BSDS500.is_dir():
-        worlds[PHOTOGRAPHS] = list(islice(bsds500_images(BSDS500, "train"), N_IMAGES))
+    by_family = images_by_family(SEED, N_IMAGES)
     rows = [
         row
-        for family, images in worlds.items()
+        for family, images in by_family.items()
         for side_px in SIDES_PX
         for row in coding_rows(family, side_px, object_masks(family, images, side_px))
     ]
     header = ("images", "side", "codes", "bytes", "mean change", "largest change", "pixels")
-    block = f"\n{table(header, rows)}\n"
-    if len(worlds) > 1:
-        replace_block(PAGE, "codes", block)
-    else:
-        print(block)
+    replace_if_whole(PAGE, "codes", f"\n{table(header, rows)}\n", by_family)
 
 
 def object_masks(family: str, images: Sequence[Image], side_px: int) -> Iterator[Masks]:
