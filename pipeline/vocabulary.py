@@ -40,6 +40,10 @@ MASK_STATISTICS: Final = ("area", "mask_entropy", "confidence", "agreement")
 """Statistics of the proposals' masks that every cell stores, with or without its masks.
 ``agreement`` has a value for each of ``PROPOSAL_PAIRS``, the others for each proposal."""
 
+IMAGE_STATISTICS: Final = ("encoder_mean", "encoder_std")
+"""Statistics of an image that every cell stores: the mean and the deviation of each channel of the
+encoder's levels over the image."""
+
 JUDGED: Final = ("best", "selected")
 """The two ways to pick a prediction's judged proposal: ``best`` has the highest IoU, ``selected``
 has the highest SamScore."""
@@ -57,7 +61,10 @@ ABLATIONS: Final = ("no_mask", "no_iou")
 TREES: Final = "trees"
 """Rival of the heads `ours`: boosted trees that learn from the statistics of the masks alone."""
 
-OWN_ABLATIONS: Final = ("no_tokens", "no_statistics", TREES)
+NO_STATISTICS: Final = "no_statistics"
+"""Ablation of the heads `ours`: they read tokens alone, and no statistics of masks and image."""
+
+OWN_ABLATIONS: Final = ("no_tokens", NO_STATISTICS, TREES)
 """Ablations of the heads `ours`: tokens or statistics are set to 0, or trees replace networks."""
 
 TOKEN_SETS: Final = (

@@ -168,7 +168,7 @@ def extract_objects(
     collected = Collected(shape, wait=None if sam.device.type == "cpu" else sam.wait)
     for call in apply(scored, decoded):
         collected.add(call)
-    statistics = {name: _fetched([row]) for name, row in embedding.statistics().items()}
+    statistics = {name: _fetched([row]) for name, row in embedding.statistics.items()}
     rows = collected.rows()  # waits for the statistics, too
     return rows | {
         name: np.tile(row.numpy(), (len(request.points), 1)) for name, row in statistics.items()
@@ -372,12 +372,15 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """Arrays that heads of a kind read, by their names in the cache; a row for each prompt set.
 
-    ``iou`` is unknown without a ground truth, and set to 0. Mask statistics are left out for kinds
-    of heads without the inputs ``figures``.
+    ``iou`` is unknown without a ground truth, and set to 0. Statistics of the masks, and of the
+    image, are left out for kinds of heads without the inputs ``figures`` and ``image``.
     """
     tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
         tensors |= mask_statistics(decoded.logits_on_image)
+    if "image" in kind.inputs and decoded.embedding:
+        statistics = decoded.embedding.statistics.items()
+        tensors |= {name: row.expand(len(decoded.logits), -1) for name, row in statistics}
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 

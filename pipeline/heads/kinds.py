@@ -139,7 +139,7 @@ HEAD_KINDS: Final = (
         ", ours",
         "chosen among many for protocol `selected`",
         colour="#06b6d4",
-        inputs=("tokens", "figures"),
+        inputs=("tokens", "figures", "image"),
         is_standardised=True,
         hidden=256,
         n_members=3,

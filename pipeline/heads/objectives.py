@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
+from pipeline.heads.image_axes import ImageAxes
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.proposals import ProposalScores
 from pipeline.vocabulary import MODEL_GAP, N_PROPOSALS, objectives_of
@@ -33,11 +34,14 @@ class TrainingSet:
         Values in [0, 1] by objective.
     group
         Number of the image, or of the video, of each row.
+    axes
+        Axes whose coordinates are the last inputs; None if heads read nothing of the image.
     """
 
     inputs: Float32[np.ndarray, "row input"]
     targets: Mapping[str, Float32[np.ndarray, " row"]]
     group: Int[np.ndarray, " row"]
+    axes: ImageAxes | None = None
 
 
 def targets(
@@ -75,6 +79,7 @@ def training_set(
     group_index: Int[np.ndarray, " grouped"],
     *,
     head_set: HeadSet,
+    axes: ImageAxes | None = None,
 ) -> TrainingSet:
     """Assemble the training set of the heads of a head set.
 
@@ -88,6 +93,8 @@ def training_set(
         For each prompt set, the argument ``features`` of ``targets``.
     group_index
         Number of the image, or of the video, of each object.
+    axes
+        Axes whose coordinates are the last inputs, if any.
     """
     by_prompt = [targets(scores, head_set) for scores in features]
     group = np.repeat(group_index, inputs.shape[2] // len(group_index))
@@ -95,6 +102,7 @@ def training_set(
         inputs.reshape(-1, inputs.shape[-1]),
         {name: np.concatenate([columns[name] for columns in by_prompt]) for name in by_prompt[0]},
         np.tile(group, inputs.shape[0] * inputs.shape[1]),
+        axes,
     )
 
 

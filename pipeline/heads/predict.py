@@ -9,7 +9,9 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.trees import FEATURE, NODES, check_nodes, predict_trees
 from pipeline.proposals import judged_proposals
+from pipeline.sam.families import n_encoder_channels
 from pipeline.vocabulary import (
+    IMAGE_STATISTICS,
     MASK_STATISTICS,
     N_PROPOSALS,
     OBJECT_SCORE,
@@ -167,6 +169,7 @@ Judged = Int[np.ndarray, " object"]
 INPUT_ARRAYS: Final = (
     *("iou_token", "mask_token", "iou", "sam_score", OBJECT_SCORE),
     *MASK_STATISTICS,
+    *IMAGE_STATISTICS,
 )
 """Names of the arrays of the cache from which inputs of heads are computed. ``iou`` is no input: it
 only tells which proposal is the best. Some families have no object score."""
@@ -299,9 +302,19 @@ def judged_first(
     return np.argsort(-rank, axis=1, kind="stable")
 
 
+def _image_statistics(
+    arrays: Arrays,
+    tokens: str,  # noqa: ARG001 - as other inputs take it
+    judged: Judged,  # noqa: ARG001 - likewise
+) -> Float32[np.ndarray, "object input"]:
+    """The input ``image``: mean and deviation of each channel of the encoder, over the image."""
+    return np.concatenate([arrays[name] for name in IMAGE_STATISTICS], axis=1)
+
+
 INPUTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
     "tokens": _token_inputs,
     "figures": _mask_statistics,
+    "image": _image_statistics,
 }
 """Functions that compute inputs, by the names in ``HeadKind.inputs`` and in cards of head files."""
 
@@ -312,5 +325,9 @@ def n_inputs(kind: HeadKind, n_channels: int, *, has_object_score: bool = True) 
     ``has_object_score`` says whether the model predicts object scores.
     """
     n_statistics = N_MASK_STATISTICS - (not has_object_score)
-    widths = {"tokens": 2 * n_channels, "figures": n_statistics}
+    widths = {
+        "tokens": 2 * n_channels,
+        "figures": n_statistics,
+        "image": len(IMAGE_STATISTICS) * n_encoder_channels(n_channels),
+    }
     return sum(widths[name] for name in kind.inputs)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from pipeline.heads import kinds, networks, trees
+from pipeline.heads.image_axes import FIRST
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
@@ -121,9 +122,14 @@ def train_heads(
         advance(1)
     merged = networks.merged(together)
     errors = _validation_errors(merged, tensors)
+    heads = [{**weights, **tensors.standardisation} for weights in merged.tensors()]
+    if data.axes:
+        # Once, because the heads share the first layer.
+        first = data.axes.unfolded({name: heads[0][name] for name in (*FIRST, *STANDARD)})
+        heads = [{**weights, **first} for weights in heads]
     return {
-        objective: TrainedHead({**weights, **tensors.standardisation}, float(error))
-        for objective, weights, error in zip(objectives, merged.tensors(), errors, strict=True)
+        objective: TrainedHead(weights, float(error))
+        for objective, weights, error in zip(objectives, heads, errors, strict=True)
     }
 
 

@@ -112,4 +112,4 @@ class EncodedImage:
             if self.rgb is None:
                 return None
             embedding = self.smallest.encode(self.rgb)
-        return torch.cat([*embedding.statistics().values()]).cpu().numpy()
+        return torch.cat([*embedding.statistics.values()]).cpu().numpy()

@@ -18,6 +18,15 @@ IMAGENET_STD: Final[Colour] = (0.229, 0.224, 0.225)
 """Mean and standard deviation of the colours of ImageNet's images."""
 
 
+def n_encoder_channels(n_channels: int) -> int:
+    """Number of channels of the encoder's levels together, for tokens of ``n_channels`` channels.
+
+    ``sam2`` narrows the finest level to an eighth of the channels of a token, and the next level to
+    a quarter.
+    """
+    return n_channels // 8 + n_channels // 4 + n_channels
+
+
 @dataclass(frozen=True)
 class MiniTrunk:
     """The image encoder (a Hiera) of a mini model: its width, and its number of blocks per stage.
@@ -84,12 +93,8 @@ class Family:
 
     @property
     def n_encoder_channels(self) -> int:
-        """Total number of channels of the image encoder's levels, as the decoder receives them.
-
-        ``sam2`` narrows the finest level to an eighth of the channels of a token, and the next
-        level to a quarter.
-        """
-        return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
+        """Total number of channels of the image encoder's levels, as the decoder receives them."""
+        return n_encoder_channels(self.n_channels)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """Runs a SAM2 model on a device: encodes images and decodes prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -94,7 +95,8 @@ class Embedding:
             levels[f"{name}{suffix}"] = bits.numpy()
         return levels
 
-    def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
+    @cached_property
+    def statistics(self) -> Mapping[str, Float32[Tensor, " encoder_channel"]]:
         """Mean and standard deviation of each channel over all places of the image's levels.
 
         The keys are ``encoder_mean`` and ``encoder_std``, the names in the cache. The channels are
@@ -128,8 +130,13 @@ class Decoded:
     mask_token: Float[Tensor, "prompt 4 channel"]
     object_score: Float[Tensor, " prompt"] | None
     """None if the model predicts none."""
-    filled: Filled | None = None
-    """Part of the square that the image fills, as of the ``Embedding``."""
+    embedding: Embedding | None = None
+    """The image from which the masks were decoded; None for an answer of other code."""
+
+    @property
+    def filled(self) -> Filled | None:
+        """Part of the square that the image fills; None if it fills the square."""
+        return self.embedding.filled if self.embedding else None
 
     @property
     def logits_on_image(self) -> Float[Tensor, "prompt proposal y x"]:
@@ -342,7 +349,7 @@ class Sam:
         answer = self._shared_decoder.decode(
             embedding.shared, sparse, multimask_output=multimask_output
         )
-        return self._decoded(*answer, embedding.filled)
+        return self._decoded(*answer, embedding)
 
     @torch.inference_mode()
     def decode_plainly(
@@ -368,7 +375,7 @@ class Sam:
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
             )
-        return self._decoded(logits, sam_score, _TOKENS.get(), object_score, embedding.filled)
+        return self._decoded(logits, sam_score, _TOKENS.get(), object_score, embedding)
 
     def _decoded(
         self,
@@ -376,7 +383,7 @@ class Sam:
         sam_score: Tensor,
         tokens: Tensor,
         object_score: Tensor | None,
-        filled: Filled | None,
+        embedding: Embedding,
     ) -> Decoded:
         first = int(self.has_object_score)
         if not self.model.iou_prediction_use_sigmoid:
@@ -388,7 +395,7 @@ class Sam:
             tokens[:, first].float(),
             tokens[:, first + 1 : first + 5].float(),
             object_score[:, 0].float() if first and object_score is not None else None,
-            filled,
+            embedding,
         )
 
     def _points(

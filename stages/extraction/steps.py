@@ -311,7 +311,7 @@ class EmbeddingSteps:
         text = np.dtypes.StringDType()
         of_image = {
             **{name: getattr(table, name)[image] for name in ("height_px", "width_px")},
-            **{name: values.cpu().numpy() for name, values in embedding.statistics().items()},
+            **{name: values.cpu().numpy() for name, values in embedding.statistics.items()},
             **levels,
         }
         texts = {

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.embeddings import StoredEmbedding, level_names
+from pipeline.vocabulary import IMAGE_STATISTICS
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import Checkpoint
 from storage.errors import StoreError
-from storage.store.embedding_rows import STATISTICS, image_rows, read_embedding
+from storage.store.embedding_rows import image_rows, read_embedding
 from storage.store.opening import naming_damage, open_embeddings
 from storage.store.signature import compare
 
@@ -112,5 +113,5 @@ class EmbeddingStores:
             if pixels_sha256 in rows:
                 with naming_damage(embeddings.encoding["source"]):
                     row = embeddings.isel(image=rows[pixels_sha256])
-                    return np.concatenate([row[name].to_numpy() for name in STATISTICS])
+                    return np.concatenate([row[name].to_numpy() for name in IMAGE_STATISTICS])
         return None

@@ -9,11 +9,18 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
+from pipeline.heads.image_axes import MOST_IMAGES, ImageAxes, fit_axes
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, n_inputs, set_inputs
 from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_training_images
-from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
+from pipeline.vocabulary import (
+    IMAGE_STATISTICS,
+    N_PROPOSALS,
+    NO_STATISTICS,
+    TRAIN_PROMPTS,
+    TREES,
+)
 from storage.errors import counted, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -21,6 +28,7 @@ from storage.images.videos import video_of
 from storage.paths import features_path, located, objects_path
 from storage.split.object_table import ObjectTable, read_objects_of
 from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
+from storage.store.inspection import Store
 from storage.store.opening import read_array
 
 FEATURES: Final = "features_digest"
@@ -45,7 +53,8 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
     views = cells.views if KINDS_BY_NAME[head_set.kind].learns_every_prompt else ("identity",)
     by_view = [{model: cells.by_name[model, view] for model in cells.models} for view in views]
-    inputs = _read_inputs(by_view, prompts, len(group), head_set)
+    axes = _image_axes(by_view, cells.table, head_set)
+    inputs = _read_inputs(by_view, prompts, len(group), head_set, axes)
     features = [
         {
             model: replace(cell.proposals(prompt), iou_at_cut=cell.iou_at_cut(prompt))
@@ -57,7 +66,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         for prompt in prompts
     ]
     with faults_of(cells.split):
-        return training_set(inputs, features, group, head_set=head_set)
+        return training_set(inputs, features, group, head_set=head_set, axes=axes)
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
@@ -136,8 +145,28 @@ def describe_images(cells: SplitCells) -> TrainingImages | None:
             file=sys.stderr,
         )
         return None
-    arrays = [read_array(store, name)[rows] for name in ("encoder_mean", "encoder_std")]
-    return fit_training_images(np.concatenate(arrays, axis=1))
+    return fit_training_images(_image_statistics(store)[rows])
+
+
+def _image_statistics(store: Store) -> Float32[np.ndarray, "object statistic"]:
+    return np.concatenate([read_array(store, name) for name in IMAGE_STATISTICS], axis=1)
+
+
+def _image_axes(
+    by_view: Sequence[Mapping[str, OpenCell]], table: ObjectTable, head_set: HeadSet
+) -> ImageAxes | None:
+    """Axes that tell the views apart; None for a kind of heads that reads no input ``image``.
+
+    Heads that lack statistics do not know the view: their axes have no direction.
+    """
+    if "image" not in KINDS_BY_NAME[head_set.kind].inputs:
+        return None
+    _, rows = np.unique(table.image_index, return_index=True)
+    rows = rows[:: -(-len(rows) // MOST_IMAGES)]
+    statistics = [_image_statistics(cell.store)[rows] for of in by_view for cell in of.values()]
+    n_models, knows_view = len(by_view[0]), head_set.ablation not in {NO_STATISTICS, TREES}
+    view = np.repeat(np.arange(len(by_view)) * knows_view, n_models * len(rows))
+    return fit_axes(np.concatenate(statistics), view)
 
 
 def _read_inputs(
@@ -145,14 +174,20 @@ def _read_inputs(
     prompts: Sequence[str],
     n_objects: int,
     head_set: HeadSet,
+    axes: ImageAxes | None,
 ) -> Float32[np.ndarray, "prompt model row input"]:
-    """Inputs by view and prompt set, side by side on the first axis, then by model."""
+    """Inputs by view and prompt set, side by side on the first axis, then by model.
+
+    Coordinates along ``axes`` replace the input ``image``, the last one.
+    """
     cells = [(prompt, cell) for view in by_view for prompt in prompts for cell in view.values()]
     width = n_inputs(
         KINDS_BY_NAME[head_set.kind],
         cells[0][1].n_channels,
         has_object_score=cells[0][1].has_object_score,
     )
+    if axes:
+        width += axes.n_axes - axes.n_statistics
     n_rows = n_objects * (N_PROPOSALS if head_set.learns_every_proposal else 1)
     read_inputs = inputs_of_proposals if head_set.learns_every_proposal else set_inputs
     # Filled in place, because the inputs of a large split take gigabytes.
@@ -162,6 +197,8 @@ def _read_inputs(
         start = 0
         for block in cell.blocks(prompt, INPUT_ARRAYS):
             block_inputs = read_inputs(block, head_set)
+            if axes:
+                block_inputs = axes.folded(block_inputs)
             rows[start : start + len(block_inputs)] = block_inputs
             start += len(block_inputs)
     return inputs

@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 
 from pipeline.proposals import ProposalScores
 from pipeline.views import entropy_views
-from pipeline.vocabulary import OBJECT_SCORE, TRAIN_PROMPTS
+from pipeline.vocabulary import IMAGE_STATISTICS, OBJECT_SCORE, TRAIN_PROMPTS
 from storage.errors import StoreError, counted, hidden, listed
 from storage.files.addresses import map_stores
 from storage.paths import (
@@ -150,9 +150,10 @@ class OpenCell:
         """
         column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
-            block = (slice(start, start + tokens.chunks[0]), column)
+            rows = slice(start, start + tokens.chunks[0])
+            place = dict.fromkeys(IMAGE_STATISTICS, rows)
             yield {
-                name: read_array(self.store, name, block)
+                name: read_array(self.store, name, place.get(name, (rows, column)))
                 for name in names
                 if name in self.store.arrays
             }

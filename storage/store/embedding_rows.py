@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.embeddings import LEVELS, Levels, StoredEmbedding, levels_sha256
+from pipeline.vocabulary import IMAGE_STATISTICS
 from storage.errors import N_HEX, StoreError, shown
 from storage.store.opening import naming_damage
 
 if TYPE_CHECKING:
     import xarray
 
-STATISTICS: Final = ("encoder_mean", "encoder_std")
-FACTS: Final = ("levels_sha256", "pixels_sha256", "height_px", "width_px", *STATISTICS)
+FACTS: Final = ("levels_sha256", "pixels_sha256", "height_px", "width_px", *IMAGE_STATISTICS)
 """Names of the arrays from which ``embedding_of`` makes an embedding, beside its levels."""
 
 
@@ -86,7 +86,7 @@ def embedding_of(
         return StoredEmbedding(
             levels=levels,
             size_px=(int(facts["height_px"][row]), int(facts["width_px"][row])),
-            statistics={name: facts[name][row] for name in STATISTICS},
+            statistics={name: facts[name][row] for name in IMAGE_STATISTICS},
             pixels_sha256=str(facts["pixels_sha256"][row]),
         )
     except ValueError as error:

@@ -45,8 +45,8 @@ def test_a_restored_embedding_answers_with_the_same_bits(
         original, again = decode(embedding, CLICKS), decode(restored, CLICKS)
         for name in ("logits", "sam_score", "iou_token", "mask_token", "object_score"):
             assert torch.equal(getattr(original, name), getattr(again, name)), name
-    for name, statistic in embedding.statistics().items():
-        assert torch.equal(restored.statistics()[name], statistic)
+    for name, statistic in embedding.statistics.items():
+        assert torch.equal(restored.statistics[name], statistic)
 
 
 def test_the_digest_of_pixels_tells_sizes_and_values_apart() -> None:

@@ -79,7 +79,7 @@ def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
     sam: Sam, question: Question, heads: Heads, kind: str
 ) -> None:
     decoded = decode(sam, question)
-    scores = decoded.sam_score.numpy()
+    scores, statistics = decoded.sam_score.numpy(), sam.encode(question.rgb).statistics
     seen = {
         "iou_token": decoded.iou_token.numpy(),
         "mask_token": decoded.mask_token.numpy(),
@@ -87,6 +87,7 @@ def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
         "sam_score": scores,
         "object_score": np.asarray(decoded.object_score),
         **{name: found.numpy() for name, found in mask_statistics(decoded.logits).items()},
+        **{name: found.numpy()[np.newaxis] for name, found in statistics.items()},
     }
     inputs = set_inputs(seen, HeadSet("selected", "selected", kind))
     masks, said = runtime.judge(sam, question, heads, KINDS_BY_NAME[kind])

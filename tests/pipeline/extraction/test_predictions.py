@@ -162,7 +162,7 @@ def test_the_batch_changes_nothing_but_last_bits(sam: Sam, batch: int) -> None:
 def test_every_object_has_the_statistics_of_its_image_in_the_view(sam: Sam, view: str) -> None:
     found = rows(sam, view=view, prompts=TRAIN_PROMPTS, with_masks=False)
     embedding = sam.encode(apply_view(SCENE.rgb, default_view(view)))
-    for name, values in embedding.statistics().items():
+    for name, values in embedding.statistics.items():
         assert found[name].shape == (len(SCENE.masks), FAMILIES["mini"].n_encoder_channels)
         assert (found[name] == values.numpy()).all(), name
 

@@ -21,14 +21,18 @@ ARRAYS = {
     "mask_entropy": np.array([[0.01, 0.02, 0.03]], np.float32),
     "confidence": np.array([[0.91, 0.92, 0.93]], np.float32),
     "agreement": np.array([[0.5, 0.6, 0.7]], np.float32),
+    "encoder_mean": np.array([[0.2, -3]], np.float32),
+    "encoder_std": np.array([[5, 0.1]], np.float32),
 }
 """An object: the best proposal is 0, the selected one 1."""
+
+IMAGE = [0.2, -3, 5, 0.1]
 
 PAIRS = {frozenset({0, 1}): 0.5, frozenset({0, 2}): 0.6, frozenset({1, 2}): 0.7}
 
 
 def figures(order: tuple[int, int, int]) -> list[float]:
-    """The figures of the object with its proposals in an order."""
+    """The figures of the object with its proposals in an order, and of the image."""
     score, area = ([float(ARRAYS[name][0, k]) for k in order] for name in ("sam_score", "area"))
     first, second, third = order
     return [
@@ -42,6 +46,7 @@ def figures(order: tuple[int, int, int]) -> list[float]:
         PAIRS[frozenset({first, third})],
         PAIRS[frozenset({second, third})],
         7,
+        *IMAGE,
     ]
 
 
@@ -76,9 +81,11 @@ def test_zeros_replace_the_ablated_inputs_of_our_heads(ablation: str) -> None:
         set_inputs(ARRAYS, HeadSet("selected", tokens, "ours"))
         for tokens in (f"selected_{ablation}", "selected")
     )
-    n_tokens = len(whole) - N_MASK_STATISTICS
-    is_ablated = (np.arange(len(whole)) < n_tokens) == (ablation != "no_statistics")
-    np.testing.assert_array_equal(ablated, np.where(is_ablated, 0, whole))
+    n_of_masks = len(whole) - len(IMAGE)
+    n_tokens = n_of_masks - N_MASK_STATISTICS
+    is_ablated = (np.arange(n_of_masks) < n_tokens) == (ablation != "no_statistics")
+    expected = np.append(np.where(is_ablated, 0, whole[:n_of_masks]), whole[n_of_masks:])
+    np.testing.assert_array_equal(ablated, expected)
 
 
 def test_scores_of_0_and_1_have_finite_logits() -> None:

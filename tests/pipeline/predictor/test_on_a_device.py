@@ -43,7 +43,7 @@ def meta_predictor(
 def stored(predictor: UncertainPredictor) -> StoredEmbedding:
     """The predictor's embedding as a store has it."""
     embedding = predictor._images[0].embedding
-    statistics = {name: row.cpu().numpy() for name, row in embedding.statistics().items()}
+    statistics = {name: row.cpu().numpy() for name, row in embedding.statistics.items()}
     return StoredEmbedding(embedding.levels(), embedding.size_px, statistics, "")
 
 

@@ -22,7 +22,7 @@ def mini(model: str = "tiny") -> Sam:
 
 
 def statistics(embedding: Embedding) -> dict[str, np.ndarray]:
-    return {name: found.numpy() for name, found in embedding.statistics().items()}
+    return {name: found.numpy() for name, found in embedding.statistics.items()}
 
 
 def assert_statistics(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet, head_sets
-from pipeline.heads.predict import STANDARD
+from pipeline.heads.predict import STANDARD, n_inputs
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
 from pipeline.scoring.measures import predicted_iou, uncertainty_column
@@ -35,7 +35,7 @@ from storage.paths import (
 from storage.split.object_table import read_objects, read_objects_of
 from storage.split.split_cells import head_origin
 from storage.store import opening
-from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
+from tests.fixtures.eval_split import draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings
@@ -78,9 +78,9 @@ def draw_heads(head_set: HeadSet) -> None:
     """Heads whose outputs differ by more than rounding from one token to the next."""
     rng = np.random.default_rng(len(str(head_set)))
     kind = KINDS_BY_NAME[head_set.kind]
-    n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
-    widths = (n_inputs, 32, 32, 1)
-    scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
+    width = n_inputs(kind, MINI_CHANNELS)
+    widths = (width, 32, 32, 1)
+    scale = rng.uniform(3, 6, (2, width)).astype(np.float32)
     card = {"split": TRAIN_SPLIT, **head_set.card, **origin(), "n_channels": str(MINI_CHANNELS)}
     weights = {}
     for objective in head_set.objectives(MODELS):
