@@ -155,7 +155,8 @@ def _listed(lead: str, meanings: Mapping[str, str]) -> str:
 
 
 def _inputs(kind: HeadKind) -> str:
-    inputs = " and ".join(kind.inputs)
+    *others, last = kind.inputs
+    inputs = f"{', '.join(others)} and {last}" if others else last
     return f"{inputs}, standardised" if kind.is_standardised else inputs
 
 

@@ -27,7 +27,7 @@ from pipeline.heads.kinds import (
 )
 from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.predict import STANDARD, check_head, predict
+from pipeline.heads.predict import STANDARD, check_head, n_inputs, predict
 from pipeline.heads.training import Rows, train_heads, validation_cost
 from pipeline.vocabulary import JUDGED, OWN_ABLATIONS
 from stages import train, tune
@@ -254,7 +254,7 @@ def test_train_writes_nine_heads_of_each_set() -> None:
     table = read_objects(objects_path(SPLIT))
     for head_set in head_sets(("no_iou", *OWN_ABLATIONS)):
         kind, found = head_set.of_kind, read_head_file(head_set_path(SPLIT, head_set))
-        inputs = np.zeros((3, 2 * N_CHANNELS + 22 * ("figures" in kind.inputs)), np.float32)
+        inputs = np.zeros((3, n_inputs(kind, N_CHANNELS)), np.float32)
         assert set(found.weights) == set(head_set.objectives(MODELS))
         for objective, said in predict(found.weights, inputs).items():
             assert said.shape == (3,)

@@ -57,10 +57,10 @@ def calls(predictor: UncertainPredictor) -> dict[str, tuple[Callable[[], object]
         "logits": (lambda: predictor.predict(**CLICK, return_logits=True), 3),
         "single masks": (lambda: predictor.predict(**CLICK, multimask_output=False), 4),
         "a box and a mask": (lambda: predictor.predict(**BOX, mask_input=mask), 3),
-        "uncertainty": (lambda: predictor.predict_uncertainty(**CLICK), 14),
+        "uncertainty": (lambda: predictor.predict_uncertainty(**CLICK), 16),
         "uncertainties": (
             lambda: predictor.predict_uncertainties([PromptSet(**CLICK)] * 3, mask_size_px=(9, 9)),
-            18,
+            20,
         ),
         "embedding": (predictor.get_image_embedding, 0),
         "image": (lambda: predictor.set_image(RGB), 0),
