@@ -73,6 +73,8 @@ class Model:
     stability_score: np.ndarray
     iou_token: np.ndarray
     mask_token: np.ndarray
+    encoder_mean: np.ndarray
+    encoder_std: np.ndarray
     figures: dict[str, np.ndarray]
     """Of the masks, by name in the store."""
     uncertainties: dict[str, dict[str, np.ndarray]]
@@ -123,7 +125,8 @@ class Model:
         for i, k in enumerate(self.judged(judged)):
             x = np.concatenate([self.iou_token[i, CENTER], self.mask_token[i, CENTER, k + 1]])
             if kind != "paper":
-                x = np.concatenate([x, self.all_figures(i, k)])
+                image = (self.encoder_mean[i], self.encoder_std[i])
+                x = np.concatenate([x, self.all_figures(i, k), *image])
                 x = (x - tensors["inputs.mean"]) / tensors["inputs.scale"]
             said.append(run(tensors, x))
         return np.array(said)
@@ -144,7 +147,10 @@ def read_models(root: Path) -> dict[str, Model]:
     for place, name in enumerate(MODELS):
         path = root / "cache" / "features" / SPLIT / name / "identity.zarr"
         cell = zarr.open_group(path, mode="r")
-        names = ("iou", "sam_score", "stability_score", "iou_token", "mask_token")
+        names = (
+            *("iou", "sam_score", "stability_score", "iou_token", "mask_token"),
+            *("encoder_mean", "encoder_std"),
+        )
         models[name] = Model(
             name=name,
             **{key: np.asarray(cell[key]) for key in names},
